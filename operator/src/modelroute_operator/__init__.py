@@ -1,0 +1,1 @@
+"""The operator of ModelRoutes: `core/` decides, `edges/` acts."""

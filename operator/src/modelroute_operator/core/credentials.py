@@ -1,0 +1,130 @@
+"""From a route's Secret references to litellm params: which value goes where, and what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelroute_operator.core.conditions import Problem, Reason
+from modelroute_operator.core.modelroute import SECRET_PARAMS, Backend
+from modelroute_operator.core.sealed import Sealed
+from modelroute_operator.core.snapshot import Secrets
+
+COMMON_PARAMS = frozenset({"api_key", "api_base", "api_version", "organization"})
+"""Params that LiteLLM reads from <PROVIDER>_<PARAM> in the environment."""
+PARAMS = COMMON_PARAMS | (frozenset(SECRET_PARAMS) - {"litellm_credential_name"}) | frozenset({
+    "aws_region_name", "aws_role_name", "aws_session_name", "aws_profile_name", "aws_web_identity_token", "aws_bedrock_runtime_endpoint",
+    "vertex_project", "vertex_location", "tenant_id", "client_id", "azure_scope", "region_name",
+    "watsonx_region_name", "watsonx_project_id", "project_id", "space_id",
+})  # fmt: skip
+"""The litellm params a Secret may hold."""
+ENVIRONMENT_PREFIXES = {
+    "ollama_chat": ("OLLAMA",),
+    "azure_ai": ("AZURE_AI", "AZURE"),
+    "azure_text": ("AZURE",),
+    "text-completion-openai": ("OPENAI",),
+    "gemini": ("GEMINI", "GOOGLE"),
+    "together_ai": ("TOGETHERAI", "TOGETHER_AI"),
+    "fireworks_ai": ("FIREWORKS_AI", "FIREWORKS"),
+    "voyage": ("VOYAGE",),
+}
+"""Where LiteLLM's environment names do not begin with the provider's own name."""
+FAMILY_PREFIXES = {"aws_": ("bedrock", "sagemaker", "sagemaker_chat", "bedrock_mantle"), "vertex_": ("vertex_ai", "vertex_ai_beta"), "watsonx_": ("watsonx", "watsonx_text")}
+"""Params whose environment name is their own in capitals, and the providers that read them."""
+SYNONYMS = {"base_url": "api_base", "token": "api_key", "organization_id": "organization"}
+KEYLESS = frozenset(
+    {"ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile", "xinference", "docker_model_runner", "vllm", *FAMILY_PREFIXES["aws_"], *FAMILY_PREFIXES["vertex_"]}
+)
+"""Providers that work without an api_key: local servers, and clouds with their own identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """One backend's credentials: litellm param → key in the managed Secret, and those keys' values."""
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Sealed] = field(default_factory=dict)
+
+
+def key_of(namespace: str, secret: str, key: str) -> str:
+    """Names one value in the managed Secret. A Secret's name has no underscore, so the first one separates."""
+    name = f"{namespace}.{secret}_{key}"
+    return name if len(name) <= 253 else hashlib.sha256(name.encode()).hexdigest()
+
+
+def param_of(provider: str, key: str) -> str | None:
+    """The litellm param that a Secret's key stands for at this provider: AZURE_API_BASE → api_base; None for other providers' keys."""
+    if key in PARAMS:
+        return key
+    for prefix in ENVIRONMENT_PREFIXES.get(provider, (provider.upper().replace("-", "_"),)):
+        rest = key.removeprefix(f"{prefix}_").lower()
+        rest = SYNONYMS.get(rest, rest)
+        if key.startswith(f"{prefix}_") and rest in PARAMS:
+            return rest
+    for family, providers in FAMILY_PREFIXES.items():
+        if provider in providers and key.isupper() and key.lower().startswith(family) and key.lower() in PARAMS:
+            return key.lower()
+    return None
+
+
+def of(backend: Backend, namespace: str, secrets: Secrets) -> Credentials | Problem:
+    """The backend's credentials, or the problem that its references have."""
+    if ref := backend.api_key_secret_ref:
+        return _single(backend.name, namespace, ref.name, ref.key, secrets)
+    if backend.credentials_secret_ref:
+        return _whole(backend, namespace, backend.credentials_secret_ref.name, secrets)
+    return Credentials()
+
+
+def _single(backend: str, namespace: str, secret: str, key: str, secrets: Secrets) -> Credentials | Problem:
+    data = secrets.get((namespace, secret))
+    if data is None:
+        return not_found(backend, namespace, secret)
+    value = data.get(key)
+    if value is None or not value.reveal():
+        has = f"it has {', '.join(sorted(data))}" if data else "it is empty"
+        state = "is empty" if value is not None else f"does not exist ({has})"
+        return Problem(
+            reason=Reason.SECRET_KEY_NOT_FOUND,
+            message=f"backend {backend}: key {key} of Secret {namespace}/{secret} {state}; add it, or correct apiKeySecretRef.key",
+        )
+    name = key_of(namespace, secret, key)
+    return Credentials(keys={"api_key": name}, values={name: value})
+
+
+def _whole(backend: Backend, namespace: str, secret: str, secrets: Secrets) -> Credentials | Problem:
+    data = secrets.get((namespace, secret))
+    if data is None:
+        return not_found(backend.name, namespace, secret)
+    # A litellm param by its own name wins over an environment name, which the sort order puts first.
+    keys = {param: key for key in sorted(data) if data[key].reveal() and (param := param_of(backend.provider, key))}
+    if backend.api_base:
+        keys.pop("api_base", None)
+    if backend.api_version:
+        keys.pop("api_version", None)
+    missing = [param for param in _needed(backend, keys) if param not in keys]
+    if missing:
+        names = " and ".join(f"{param} (or {backend.provider.upper()}_{param.upper()})" for param in missing)
+        return Problem(
+            reason=Reason.SECRET_KEY_NOT_FOUND,
+            message=f"backend {backend.name}: Secret {namespace}/{secret} has no {names} for provider {backend.provider}; add it to the Secret",
+        )
+    named = {param: key_of(namespace, secret, key) for param, key in sorted(keys.items())}
+    return Credentials(keys=named, values={named[param]: data[key] for param, key in keys.items()})
+
+
+def _needed(backend: Backend, given: Mapping[str, str]) -> list[str]:
+    """What a whole Secret must give: a key, except for local servers and cloud identities; azure's base too."""
+    needed = [] if backend.provider in KEYLESS or {"azure_ad_token", "client_secret"} & given.keys() else ["api_key"]
+    if backend.provider == "azure" and not backend.api_base:
+        needed.append("api_base")
+    return needed
+
+
+def not_found(backend: str, namespace: str, secret: str) -> Problem:
+    """The Secret is not there."""
+    return Problem(
+        reason=Reason.SECRET_NOT_FOUND,
+        message=f"backend {backend}: Secret {namespace}/{secret} does not exist; create it, e.g. kubectl -n {namespace} create secret generic {secret} --from-env-file=.env",
+    )

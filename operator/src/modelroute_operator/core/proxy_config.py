@@ -1,0 +1,103 @@
+"""The only file that knows LiteLLM's keys: one served route → the line that the plugin loads.
+
+A line is compact JSON with sorted keys, so that equal routes have equal bytes; `charts/litellm-proxy/files/hot_reload.py` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from modelroute_operator.core import questions
+from modelroute_operator.core.modelroute import Backend, FunctionCalling
+from modelroute_operator.core.routes import Served
+from modelroute_operator.core.snapshot import Release
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(duration: str) -> float:
+    """ "1m30s" → 90.0; the schema has checked the form."""
+    return round(sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", duration)), 3)
+
+
+def litellm_model(backend: Backend, model_name: str, mode: str) -> str:
+    """LiteLLM's name of the upstream model. Ollama chats natively (tools included) as ollama_chat, and embeds as ollama."""
+    provider = backend.provider
+    if provider in {"ollama", "ollama_chat"}:
+        provider = "ollama_chat" if mode in {"chat", "responses"} else "ollama"
+    return f"{provider}/{questions.upstream(backend, model_name)}"
+
+
+def line(served: Served, release: Release) -> str:
+    """What the plugin loads for one route."""
+    route, spec, mode = served.claim.route, served.claim.spec, served.claim.mode
+    content: dict[str, Any] = {
+        "generation": route.generation,
+        "modelName": route.model_name,
+        "aliases": sorted(spec.aliases),
+        "mode": mode,
+        "functionCalling": served.judged.function_calling,
+        "deployments": [_deployment(served, backend, release) for backend in spec.backends],
+    }
+    if spec.fallbacks:
+        kept = {
+            kind: [name for name in names if name in served.fallbacks]
+            for kind, names in (
+                ("onError", spec.fallbacks.on_error),
+                ("onContextWindowExceeded", spec.fallbacks.on_context_window_exceeded),
+                ("onContentPolicyViolation", spec.fallbacks.on_content_policy_violation),
+            )
+        }
+        content["fallbacks"] = {kind: names for kind, names in kept.items() if names}
+    if spec.retries:
+        content["retries"] = spec.retries.model_dump(by_alias=True, exclude_none=True)
+    return json.dumps({k: v for k, v in content.items() if v != {}}, sort_keys=True, separators=(",", ":"))
+
+
+def _deployment(served: Served, backend: Backend, release: Release) -> dict[str, Any]:
+    keys = served.judged.credentials[backend.name].keys
+    return {"litellm_params": _params(served, backend, release, keys), "model_info": _info(served, backend), "credentials": dict(keys)}
+
+
+def _params(served: Served, backend: Backend, release: Release, keys: Mapping[str, str]) -> dict[str, Any]:
+    route, spec, mode = served.claim.route, served.claim.spec, served.claim.mode
+    model = litellm_model(backend, route.model_name, mode)
+    ollama = model.startswith(("ollama/", "ollama_chat/"))
+    limits = backend.limits
+    ours: dict[str, Any] = {
+        "model": model,
+        "api_base": backend.api_base or (release.ollama_api_base if ollama and "api_base" not in keys else None),
+        "api_version": backend.api_version,
+        "timeout": seconds(backend.timeout) if backend.timeout else None,
+        "weight": backend.weight if len(spec.backends) > 1 else None,
+        "order": backend.priority if len(spec.backends) > 1 else None,
+        "rpm": limits.requests_per_minute if limits else None,
+        "tpm": limits.tokens_per_minute if limits else None,
+        "max_parallel_requests": limits.max_parallel_requests if limits else None,
+        "keep_alive": backend.ollama.keep_alive if backend.ollama else None,
+    }
+    verbatim = (backend.params.model_extra or {}) if backend.params else {}
+    return {**verbatim, **{name: value for name, value in ours.items() if value is not None}}
+
+
+def _info(served: Served, backend: Backend) -> dict[str, Any]:
+    known = served.claim.spec.capabilities
+    calling = known.function_calling if known else None
+    info: dict[str, Any] = {
+        "id": f"{served.claim.route.key}/{backend.name}",
+        "mode": served.claim.mode,
+        "base_model": _base_model(backend),
+        "supports_function_calling": calling is FunctionCalling.SUPPORTED if calling else None,
+        "supports_vision": known.vision if known else None,
+        "max_input_tokens": known.max_input_tokens if known else None,
+    }
+    return {name: value for name, value in info.items() if value is not None}
+
+
+def _base_model(backend: Backend) -> str | None:
+    """LiteLLM looks a base model up by the cost map's key, which for azure has the provider's prefix."""
+    base = backend.base_model
+    return f"azure/{base}" if backend.provider == "azure" and base and "/" not in base else base

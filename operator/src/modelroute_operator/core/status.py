@@ -1,0 +1,147 @@
+"""What a route's status says, from its problems and from what the proxies confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelroute_operator.core import proxy_config
+from modelroute_operator.core.conditions import TRUE_REASON, Condition, Problem, Reason
+from modelroute_operator.core.objects import text_digest
+from modelroute_operator.core.publication import History
+from modelroute_operator.core.routes import Resolution
+from modelroute_operator.core.snapshot import Proxy, Route, Snapshot
+
+Verdict = tuple[str, str, str]
+"""A condition's status, reason and message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A Kubernetes Event about a route."""
+
+    kind: str
+    """Normal or Warning."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One route's new status, whole, and the Events that tell of it."""
+
+    route: Route
+    status: Mapping[str, Any]
+    events: tuple[Event, ...]
+
+
+def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled: int) -> tuple[list[Report], bool]:
+    """The reports that differ from the statuses as stored, and whether some were held back.
+
+    A route that only waits for the proxies is held back while its publication is newer than `settled`: they answer
+    within milliseconds, and a status that says Pending first would cost every change a second write.
+    """
+    reports, held_back = [], False
+    for key in resolution.covered:
+        route, problems, stored = snapshot.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
+        since = history.since(key) if key in resolution.served else None
+        verdicts = _verdicts(key, problems, since, snapshot.proxies, before=_conditions(stored))
+        if since and since > settled and verdicts[Condition.PROGRAMMED][1] == Reason.PENDING:
+            held_back = True
+            continue
+        status = _status(snapshot, resolution, history, route, stored, verdicts)
+        if status != stored:
+            reports.append(Report(route=route, status=status, events=tuple(_events(stored, verdicts))))
+    return reports, held_back
+
+
+def programmed(key: str, since: int | None, proxies: Iterable[Proxy], *, was_true: bool) -> Verdict:
+    """Does every ready proxy serve this very line? A proxy that has not reported yet leaves a route as it was."""
+    proxies = list(proxies)
+    if since is None:
+        return "False", Reason.PENDING, "left out of the proxies' configuration"
+    if not proxies:
+        return "False", Reason.NO_READY_PROXY, "no proxy replica is ready; see kubectl get pods -l app.kubernetes.io/component=proxy"
+    for proxy in proxies:
+        if key in proxy.refused and (proxy.sequence or 0) >= since:
+            return "False", Reason.REJECTED_BY_PROXY, f"proxy {proxy.name} refused the route: {proxy.refused[key]}"
+    late = [p for p in proxies if (p.sequence or 0) < since]
+    if was_true and all(p.sequence is None for p in late):
+        late = []
+    if late:
+        return "False", Reason.PENDING, f"{len(proxies) - len(late)} of {len(proxies)} ready proxy replicas have it; waiting for {late[0].name}"
+    return "True", TRUE_REASON[Condition.PROGRAMMED], f"served by {len(proxies)} ready proxy replicas"
+
+
+def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxies: tuple[Proxy, ...], *, before: Mapping[str, Mapping[str, Any]]) -> dict[Condition, Verdict]:
+    verdicts: dict[Condition, Verdict] = {}
+    for condition in (Condition.ACCEPTED, Condition.RESOLVED_REFS):
+        found = [p for p in problems if p.condition is condition]
+        if found:
+            verdicts[condition] = ("False", found[0].reason, "; ".join(p.message for p in found))
+        elif condition is Condition.RESOLVED_REFS and since is None and Condition.ACCEPTED in verdicts and verdicts[Condition.ACCEPTED][0] == "False":
+            verdicts[condition] = ("Unknown", verdicts[Condition.ACCEPTED][1], "not looked at: the route is not accepted")
+        else:
+            good = {Condition.ACCEPTED: "the spec can be served", Condition.RESOLVED_REFS: "every Secret and fallback exists"}
+            verdicts[condition] = ("True", TRUE_REASON[condition], good[condition])
+    was_true = before.get(Condition.PROGRAMMED, {}).get("status") == "True"
+    verdicts[Condition.PROGRAMMED] = programmed(key, since, proxies, was_true=was_true)
+    worst = next((v for v in verdicts.values() if v[0] != "True"), None)
+    ready: Verdict = ("False", worst[1], worst[2]) if worst else ("True", TRUE_REASON[Condition.READY], verdicts[Condition.PROGRAMMED][2])
+    verdicts[Condition.READY] = ready
+    return verdicts
+
+
+def _conditions(stored: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {c["type"]: c for c in stored.get("conditions", ())}
+
+
+def _status(snapshot: Snapshot, resolution: Resolution, history: History, route: Route, stored: Mapping[str, Any], verdicts: Mapping[Condition, Verdict]) -> dict[str, Any]:
+    before = _conditions(stored)
+    conditions = []
+    for condition, (state, reason, message) in verdicts.items():
+        old = before.get(condition, {})
+        since = old["lastTransitionTime"] if old.get("status") == state else snapshot.now
+        conditions.append({
+            "type": condition.value, "status": state, "reason": str(reason), "message": message,
+            "observedGeneration": route.generation, "lastTransitionTime": since,
+        })  # fmt: skip
+    line = history.line(route.key)
+    confirmed = verdicts[Condition.PROGRAMMED][0] == "True"
+    mode = resolution.modes.get(route.key)
+    backends = _backends(route, mode, verdicts, served=confirmed)
+    status = {
+        "observedGeneration": route.generation,
+        "modelName": route.model_name,
+        "mode": mode,
+        "proxy": snapshot.release.id,
+        "digest": text_digest(line) if confirmed and line else stored.get("digest") if line else None,
+        "summary": f"{len(backends) if confirmed else 0}/{len(backends)}",
+        "conditions": conditions,
+        "backends": backends,
+    }
+    return {name: value for name, value in status.items() if value is not None}
+
+
+def _backends(route: Route, mode: str | None, verdicts: Mapping[Condition, Verdict], *, served: bool) -> list[dict[str, Any]]:
+    if route.spec is None:
+        return []
+    return [
+        {
+            "name": backend.name,
+            "deploymentID": f"{route.key}/{backend.name}",
+            "litellmModel": proxy_config.litellm_model(backend, route.model_name, mode or route.spec.mode or "chat"),
+            "state": "Served" if served else "NotServed",
+            "message": "" if served else verdicts[Condition.READY][2],
+        }
+        for backend in route.spec.backends
+    ]
+
+
+def _events(stored: Mapping[str, Any], verdicts: Mapping[Condition, Verdict]) -> Iterable[Event]:
+    """One Event when Ready changes its status or its reason; waiting for the proxies is not worth one."""
+    old = _conditions(stored).get(Condition.READY, {})
+    state, reason, message = verdicts[Condition.READY]
+    if (old.get("status"), old.get("reason")) != (state, str(reason)) and reason != Reason.PENDING:
+        yield Event(kind="Normal" if state == "True" else "Warning", reason=str(reason), message=message)

@@ -1,0 +1,1 @@
+"""Acts: watches, writes, asks, prints. Decides nothing."""

@@ -1,0 +1,83 @@
+"""The command `modelroute`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from modelroute_operator.edges import settings
+
+MISSING_STANDALONE = "`modelroute serve` needs LiteLLM itself: pip install 'modelroute-operator[standalone]'"
+
+
+def main() -> int:
+    """Parses the command line and runs one of the commands."""
+    parser = argparse.ArgumentParser(prog="modelroute", description="LLM routes as Kubernetes objects, served by stock LiteLLM.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("operator", help="run the operator; its settings are MODELROUTE_… variables, which the chart sets")
+    serve = commands.add_parser("serve", help="serve a directory of ModelRoutes on this machine, without Kubernetes")
+    serve.add_argument("folder", type=Path, help="directory (or file) of manifests; a change takes effect at once")
+    serve.add_argument("--port", type=int, default=4000)
+    serve.add_argument("--env-file", type=Path, help="NAME=value lines; with the environment they stand for Secrets that are not among the manifests")
+    serve.add_argument("--log", type=Path, help="file for LiteLLM's own output (default: this terminal)")
+    arguments = parser.parse_args()
+    return _operator() if arguments.command == "operator" else _serve(arguments)
+
+
+def _operator() -> int:
+    from modelroute_operator.edges import run  # noqa: PLC0415  kopf is of no use to `serve`
+
+    try:
+        config = settings.from_environment(os.environ)
+    except ValueError as error:
+        print(f"modelroute operator: its settings are incomplete (the chart sets them): {error}", file=sys.stderr)
+        return 2
+    asyncio.run(run.operate(config))
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        from modelroute_operator.edges import standalone  # noqa: PLC0415  an optional dependency
+    except ImportError:
+        print(MISSING_STANDALONE, file=sys.stderr)
+        return 2
+    if not arguments.folder.exists():
+        print(f"modelroute serve: {arguments.folder} does not exist: give a directory of ModelRoute manifests", file=sys.stderr)
+        return 2
+    environment = {**_env_file(arguments.env_file), **os.environ}
+    master_key = environment.get("LITELLM_MASTER_KEY")
+    if not master_key:
+        print("modelroute serve: set LITELLM_MASTER_KEY (any text that starts with sk-): clients send it as their api_key", file=sys.stderr)
+        return 2
+    options = standalone.Options(folder=arguments.folder, port=arguments.port, master_key=master_key, environment=environment, log=arguments.log)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    async def serve() -> int:
+        task = asyncio.ensure_future(standalone.Standalone(options, say).serve(lambda: say(f"serving on http://localhost:{options.port}")))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    return asyncio.run(serve())
+
+
+def _env_file(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

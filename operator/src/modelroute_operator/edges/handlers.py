@@ -1,0 +1,86 @@
+"""kopf's handlers: doors, not rooms. They tell the world what was seen; the reconciler does the work.
+
+Two kopf operators run side by side, so that each asks for no more than it may read: one over the users' namespaces
+(ModelRoutes, Secrets), one over the release's own (proxy pods, managed objects).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from modelroute_operator.core.modelroute import GROUP, PLURAL, VERSION
+from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.proxies import Proxies
+from modelroute_operator.edges.world import World, texts
+
+
+def of_users(world: World) -> kopf.OperatorRegistry:
+    """ModelRoutes and Secrets in the watched namespaces."""
+    registry = _registry()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    def route(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+        world.saw_route(body, deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "secrets", registry=registry)
+    def secret(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+        world.saw_secret(body, deleted=type == "DELETED")
+
+    return registry
+
+
+def of_release(world: World, cluster: Cluster, proxies: Proxies) -> kopf.OperatorRegistry:
+    """The proxy pods, and the objects the operator writes: whoever else changes them is corrected."""
+    registry = _registry()
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+        proxies.saw_pod(body, deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "configmaps", registry=registry)
+    def config_map(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+        world.saw_config_map(name, None if type == "DELETED" else dict(body.get("data") or {}))
+
+    @kopf.on.event("", "v1", "secrets", registry=registry)
+    def secret(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+        if name == cluster.credentials_name:
+            world.saw_credentials(None if type == "DELETED" else texts(body.get("data") or {}))
+
+    return registry
+
+
+def settings_of_users() -> kopf.OperatorSettings:
+    """Helm keeps its releases in Secrets, which are large and none of ours."""
+    settings = _settings()
+    settings.watching.field_selectors["", "v1", "secrets"] = "type!=helm.sh/release.v1"
+    return settings
+
+
+def settings_of_release(cluster: Cluster) -> kopf.OperatorSettings:
+    """Only what is this release's own crosses the wire."""
+    settings = _settings()
+    instance = f"app.kubernetes.io/instance={cluster.settings.release}"
+    settings.watching.label_selectors["", "v1", "pods"] = f"{instance},app.kubernetes.io/component=proxy"
+    settings.watching.label_selectors["", "v1", "configmaps"] = cluster.selector
+    settings.watching.label_selectors["", "v1", "secrets"] = cluster.selector
+    return settings
+
+
+def _registry() -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_login)
+    return registry
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # Events are the core's to decide.
+    settings.scanning.disabled = True  # Namespaces are given; no right to list CRDs is needed.
+    settings.peering.standalone = True
+    return settings

@@ -1,0 +1,169 @@
+"""The one task that does the work: read, decide, write, confirm, report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+import aiohttp
+
+from modelroute_operator.core import objects, plan, proxy_config, routes, status
+from modelroute_operator.core.cost_map import CostMap
+from modelroute_operator.core.publication import History
+from modelroute_operator.core.routes import Resolution, Served
+from modelroute_operator.core.snapshot import Published, Release, Snapshot
+from modelroute_operator.edges.api import ApiError
+from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.proxies import Proxies
+from modelroute_operator.edges.reporter import Reporter
+from modelroute_operator.edges.world import World, published
+
+logger = logging.getLogger("modelroute.reconciler")
+QUIET_SECONDS, AT_MOST_SECONDS = 0.02, 0.25
+"""After a change: wait until nothing came for so long, but no longer than this. A change after a calm is served at once."""
+SETTLE_SECONDS = 1.0
+"""How long the proxies get before a status says Pending."""
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
+LOOKUPS_AT_ONCE = 32
+
+
+class Reconciler:
+    """Keeps the managed objects and the statuses as the routes want them."""
+
+    def __init__(self, world: World, cluster: Cluster, proxies: Proxies, reporter: Reporter, release: Release, cost_map: CostMap) -> None:
+        """Nothing is read before `run`."""
+        self._world, self._cluster, self._proxies, self._reporter = world, cluster, proxies, reporter
+        self._release, self._cost_map = release, cost_map
+        self._memo, self._history = routes.Memo(), History()
+        self._lines: dict[str, tuple[Served, str]] = {}
+        self._published = Published()
+        self._published_at: dict[int, float] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._said = ""
+
+    async def run(self) -> None:
+        """For ever. What fails is logged once, and tried again with backoff; the proxies keep what they have."""
+        self._resume()
+        backoff, last = FIRST_BACKOFF, 0.0
+        while True:
+            await self._world.dirty.wait()
+            if time.monotonic() - last < AT_MOST_SECONDS:
+                await self._quiet()
+            self._world.dirty.clear()
+            try:
+                await self._once()
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError, objects.FullError) as error:
+                self._say(f"could not bring the configuration up to date: {error or type(error).__name__}; the proxies keep the one they have, and it is tried again")
+                self._world.touch()
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LAST_BACKOFF)
+            else:
+                if self._said:
+                    logger.info("the configuration is up to date again")
+                self._said, backoff = "", FIRST_BACKOFF
+            last = time.monotonic()
+
+    def _resume(self) -> None:
+        """Goes on from what the managed objects hold: nothing is rewritten because the operator restarted."""
+        index = objects.read_index(self._world.config_maps.get(self._cluster.index_name, {}).get(objects.INDEX, ""))
+        self._published = published(self._world.config_maps, self._world.credentials, index)
+        if index:
+            self._history.publish(index.digest, self._published.lines)
+
+    async def _quiet(self) -> None:
+        """Lets a burst pass."""
+        deadline = time.monotonic() + AT_MOST_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            self._world.dirty.clear()
+            try:
+                await asyncio.wait_for(self._world.dirty.wait(), min(QUIET_SECONDS, left))
+            except TimeoutError:
+                return
+
+    async def _once(self) -> None:
+        await self._look_up_secrets()
+        snapshot = self._snapshot()
+        resolution = routes.resolve(snapshot, self._memo)
+        lines = self._render(resolution)
+        await self._publish(lines, resolution)
+        self._report(self._snapshot(), resolution)
+
+    def _snapshot(self) -> Snapshot:
+        return self._world.snapshot(self._release, self._cost_map, self._published, self._proxies.reports(self._history))
+
+    async def _look_up_secrets(self) -> None:
+        gate = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+
+        async def look_up(name: tuple[str, str]) -> None:
+            async with gate:
+                self._world.looked_up(name, await self._cluster.secret(name))
+
+        await asyncio.gather(*(look_up(name) for name in self._world.wanted_secrets()))
+
+    def _render(self, resolution: Resolution) -> dict[str, str]:
+        """Each served route's line; a route that is served as before keeps its text."""
+        kept: dict[str, tuple[Served, str]] = {}
+        for key, served in resolution.served.items():
+            known = self._lines.get(key)
+            kept[key] = known if known and known[0] == served else (served, proxy_config.line(served, self._release))
+        self._lines = kept
+        return {key: text for key, (_, text) in kept.items()}
+
+    async def _publish(self, lines: Mapping[str, str], resolution: Resolution) -> None:
+        desired = objects.of(
+            lines,
+            resolution.credentials,
+            resolution.vectors,
+            name=self._cluster.index_name,
+            before=self._published.shard_count,
+            key=self._release.digest_key,
+        )
+        writes = plan.writes(desired, self._world.observed())
+        if writes:
+            started = time.monotonic()
+            # Noted first: a proxy may confirm before the last write has returned.
+            self._note(desired, lines)
+            await self._cluster.write(writes)
+            self._world.config_maps = {name: dict(data) for name, data in desired.config_maps.items()}
+            self._world.credentials = desired.credentials
+            logger.info(
+                "published %s: %d routes, %d objects written, %.0f ms",
+                desired.digest,
+                len(lines),
+                len(writes.config_maps) + (writes.credentials is not None),
+                1000 * (time.monotonic() - started),
+            )
+        else:
+            self._note(desired, lines)
+        self._published = Published(shard_count=desired.shard_count, lines=lines, credentials=desired.credentials, vectors=resolution.vectors)
+
+    def _note(self, desired: objects.Objects, lines: Mapping[str, str]) -> None:
+        number = self._history.publish(desired.digest, lines)
+        self._published_at.setdefault(number, time.monotonic())
+
+    def _report(self, snapshot: Snapshot, resolution: Resolution) -> None:
+        settled = self._settled()
+        reports, held_back = status.of(snapshot, resolution, self._history, settled=settled)
+        self._reporter.submit(reports)
+        if held_back:
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._world.touch)
+        for key, owner in resolution.claimed_elsewhere.items():
+            if (key, owner) not in self._told:
+                self._told.add((key, owner))
+                message = f"release {owner} serves this route; release {self._release.id} leaves it alone. Set spec.proxyName to choose"
+                self._reporter.tell(snapshot.routes[key], status.Event(kind="Normal", reason="ClaimedElsewhere", message=message))
+
+    def _settled(self) -> int:
+        """The newest publication that has had its time."""
+        old = [number for number, at in self._published_at.items() if time.monotonic() - at >= SETTLE_SECONDS]
+        for number in old[:-1]:
+            del self._published_at[number]
+        return max(old, default=0)
+
+    def _say(self, sentence: str) -> None:
+        """Once, until it is different or over."""
+        if sentence != self._said:
+            logger.error("%s", sentence)
+            self._said = sentence

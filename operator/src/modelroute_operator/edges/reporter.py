@@ -1,0 +1,83 @@
+"""Writes statuses and Events, many at once, beside the reconciler: a slow status never delays a route."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import aiohttp
+
+from modelroute_operator.core.snapshot import Route
+from modelroute_operator.core.status import Event, Report
+from modelroute_operator.edges.api import ApiError
+from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.world import World
+
+logger = logging.getLogger("modelroute.reporter")
+AT_ONCE = 16
+RETRY_SECONDS = 2.0
+
+
+class Reporter:
+    """Holds the newest report of each route until it is written; an older one that still waits is replaced."""
+
+    def __init__(self, world: World, cluster: Cluster) -> None:
+        """Writes through `cluster`, and tells `world` what it wrote."""
+        self._world, self._cluster = world, cluster
+        self._waiting: dict[str, Report] = {}
+        self._writing: dict[str, Report] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._said = False
+
+    def submit(self, reports: Iterable[Report]) -> None:
+        """Takes reports over, and starts as many workers as it needs."""
+        for report in reports:
+            key = report.route.key
+            if (under_way := self._writing.get(key)) and under_way.status == report.status:
+                continue
+            self._waiting[key] = report
+        for _ in range(min(AT_ONCE, len(self._waiting)) - len(self._workers)):
+            self._start(self._work())
+
+    def tell(self, route: Route, event: Event) -> None:
+        """Posts one Event that belongs to no status."""
+        self._start(self._post(route, (event,)))
+
+    def _start(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._workers.add(task)
+        task.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        while self._waiting:
+            key = next((k for k in self._waiting if k not in self._writing), None)
+            if key is None:
+                return  # The worker that writes this route comes back for its newer report.
+            report = self._writing[key] = self._waiting.pop(key)
+            try:
+                await self._write(report)
+            finally:
+                del self._writing[key]
+
+    async def _write(self, report: Report) -> None:
+        try:
+            body = await self._cluster.report(report.route, report.status)
+        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not self._said:
+                logger.error("could not write the status of ModelRoute %s: %s; it is tried again", report.route.key, error or type(error).__name__)
+                self._said = True
+            await asyncio.sleep(RETRY_SECONDS)
+            self._waiting.setdefault(report.route.key, report)
+            return
+        self._said = False
+        if body is not None and report.route.key in self._world.statuses:
+            self._world.statuses[report.route.key] = body.get("status") or {}
+        await self._post(report.route, report.events)
+
+    async def _post(self, route: Route, events: Iterable[Event]) -> None:
+        for event in events:
+            try:
+                await self._cluster.tell(route, event)
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                logger.warning("could not post an Event for ModelRoute %s: %s", route.key, error or type(error).__name__)

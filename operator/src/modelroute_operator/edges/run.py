@@ -1,0 +1,112 @@
+"""Puts the operator together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import aiohttp
+import kopf
+
+from modelroute_operator.core.sealed import Sealed
+from modelroute_operator.core.snapshot import Release
+from modelroute_operator.edges import handlers, settings, telemetry
+from modelroute_operator.edges.api import ApiError, connect
+from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.proxies import Proxies
+from modelroute_operator.edges.reconciler import Reconciler
+from modelroute_operator.edges.reporter import Reporter
+from modelroute_operator.edges.settings import Settings
+from modelroute_operator.edges.world import World
+
+logger = logging.getLogger("modelroute")
+HEALTH = "http://0.0.0.0:8080/healthz"
+RETRY_SECONDS = 2.0
+RESYNC_SECONDS = (30.0, 600.0)
+"""Lists are compared with what the watches told: soon after the start (an object may go between two lists), then rarely."""
+
+
+async def operate(config: Settings) -> None:
+    """Runs one release's operator until SIGTERM or SIGINT, or until one of its parts fails."""
+    telemetry.set_up(config.log_level, config.log_format)
+    api = await connect()
+    try:
+        await _operate(config, Cluster(api, config))
+    finally:
+        await api.close()
+
+
+async def _operate(config: Settings, cluster: Cluster) -> None:
+    world = World()
+    token = await _begin(world, cluster)
+    proxies = Proxies(token, world.touch)
+    release = Release(
+        name=config.release,
+        namespace=config.namespace,
+        allowed_namespaces=config.allowed_namespaces,
+        route_selector=config.route_selector,
+        ollama_api_base=config.ollama_api_base,
+        digest_key=token,
+    )
+    reconciler = Reconciler(world, cluster, proxies, Reporter(world, cluster), release, settings.cost_map())
+    scope: dict[str, object] = {"clusterwide": True} if config.everywhere else {"namespaces": list(config.namespaces)}
+    stop = asyncio.Event()
+    world.touch()
+    parts = {
+        asyncio.create_task(kopf.operator(registry=handlers.of_users(world), settings=handlers.settings_of_users(), stop_flag=stop, liveness_endpoint=HEALTH, **scope)),  # type: ignore[arg-type]
+        asyncio.create_task(
+            kopf.operator(registry=handlers.of_release(world, cluster, proxies), settings=handlers.settings_of_release(cluster), stop_flag=stop, namespaces=[config.namespace])
+        ),
+        asyncio.create_task(reconciler.run()),
+        asyncio.create_task(_resync(world, cluster)),
+    }
+    await asyncio.sleep(0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    done, pending = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    await proxies.close()
+    for task in done:
+        task.result()
+
+
+async def _begin(world: World, cluster: Cluster) -> Sealed:
+    """Master key, and all that exists now; tried until the API server answers."""
+    said = ""
+    while True:
+        try:
+            token = await cluster.ensure_master_key()
+            await cluster.adopt_owner()
+            world.config_maps, world.credentials = await cluster.managed()
+            for body in await cluster.routes():
+                world.saw_route(body)
+        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            sentence = f"cannot start yet: {error or type(error).__name__}; tried again every {RETRY_SECONDS:.0f} s"
+            if sentence != said:
+                logger.error("%s", sentence)
+                said = sentence
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            logger.info("release %s: %d ModelRoutes found", cluster.settings.release, len(world.routes))
+            return token
+
+
+async def _resync(world: World, cluster: Cluster) -> None:
+    pause, then = RESYNC_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        pause = then
+        known = set(world.routes)
+        try:
+            bodies = await cluster.routes()
+        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            logger.warning("could not list the ModelRoutes: %s", error or type(error).__name__)
+            continue
+        listed = {f"{b['metadata']['namespace']}/{b['metadata']['name']}" for b in bodies}
+        for key in known - listed:
+            namespace, name = key.split("/", 1)
+            world.saw_route({"metadata": {"namespace": namespace, "name": name}}, deleted=True)

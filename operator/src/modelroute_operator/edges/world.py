@@ -1,0 +1,141 @@
+"""What the watches have told so far: the mutable side of a `Snapshot`, and the bell that rings when it changed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from modelroute_operator.core import objects, parse, plan
+from modelroute_operator.core.cost_map import CostMap
+from modelroute_operator.core.sealed import Sealed
+from modelroute_operator.core.snapshot import Proxy, Published, Release, Route, SecretId, Snapshot
+
+SecretData = Mapping[str, Sealed] | None
+"""A Secret's data; None: it does not exist."""
+
+
+class World:
+    """Routes, the Secrets they refer to, and the managed objects. Changed by handlers, read by the reconciler."""
+
+    def __init__(self) -> None:
+        """Knows nothing yet."""
+        self.dirty = asyncio.Event()
+        self.routes: dict[str, Route] = {}
+        self.statuses: dict[str, Mapping[str, Any]] = {}
+        self.secrets: dict[SecretId, SecretData] = {}
+        self._awaited: set[SecretId] = set()
+        self.config_maps: dict[str, dict[str, str]] = {}
+        self.credentials: Mapping[str, Sealed] | None = None
+
+    def touch(self) -> None:
+        """Something changed."""
+        self.dirty.set()
+
+    def saw_route(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
+        """A ModelRoute appeared, changed or went. What only repeats what is known rings no bell."""
+        new = parse.route(body)
+        old, stored = self.routes.get(new.key), dict(body.get("status") or {})
+        if deleted:
+            self.statuses.pop(new.key, None)
+            if self.routes.pop(new.key, None):
+                self.touch()
+            return
+        same = old is not None and _identity(old) == _identity(new)
+        if not same:
+            self.routes[new.key] = new
+        if not same or self.statuses.get(new.key) != stored:
+            self.statuses[new.key] = stored
+            self.touch()
+
+    def saw_secret(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
+        """A Secret appeared, changed or went: kept only if a route refers to it."""
+        name = (body["metadata"]["namespace"], body["metadata"]["name"])
+        if name not in self.secrets and name not in self._awaited:
+            return
+        new = None if deleted else texts(body.get("data") or {})
+        self._awaited.discard(name)
+        if name not in self.secrets or self.secrets[name] != new:
+            self.secrets[name] = new
+            self.touch()
+
+    def wanted_secrets(self) -> list[SecretId]:
+        """Secrets that routes refer to and that were never looked at; from now on their events are kept."""
+        wanted = {
+            (route.namespace, ref.name)
+            for route in self.routes.values()
+            if route.spec
+            for backend in route.spec.backends
+            if (ref := backend.credentials_secret_ref or backend.api_key_secret_ref)
+        }
+        for gone in self.secrets.keys() - wanted:
+            del self.secrets[gone]
+        missing = sorted(wanted - self.secrets.keys())
+        self._awaited.update(missing)
+        return missing
+
+    def looked_up(self, name: SecretId, body: Mapping[str, Any] | None) -> None:
+        """The answer to a look-up; an event that came meanwhile is newer and stays."""
+        if name in self._awaited:
+            self._awaited.discard(name)
+            self.secrets[name] = None if body is None else texts(body.get("data") or {})
+
+    def saw_config_map(self, name: str, data: Mapping[str, str] | None) -> None:
+        """A managed ConfigMap as stored; None: it is gone."""
+        if data == self.config_maps.get(name):
+            return
+        if data is None:
+            self.config_maps.pop(name, None)
+        else:
+            self.config_maps[name] = dict(data)
+        self.touch()
+
+    def saw_credentials(self, data: Mapping[str, Sealed] | None) -> None:
+        """The managed Secret as stored."""
+        if data != self.credentials:
+            self.credentials = data
+            self.touch()
+
+    def observed(self) -> plan.Observed:
+        """The managed objects as last seen."""
+        return plan.Observed(config_maps=self.config_maps, credentials=self.credentials)
+
+    def snapshot(self, release: Release, cost_map: CostMap, published: Published, proxies: tuple[Proxy, ...]) -> Snapshot:
+        """Everything at once."""
+        return Snapshot(
+            now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            release=release,
+            cost_map=cost_map,
+            routes=dict(self.routes),
+            secrets={name: data for name, data in self.secrets.items() if data is not None},
+            published=published,
+            statuses=dict(self.statuses),
+            proxies=proxies,
+        )
+
+
+def texts(data: Mapping[str, str]) -> dict[str, Sealed]:
+    """A Secret's data, decoded. What is no text is no credential; a line break at the end is an accident of `echo`."""
+    found = {}
+    for key, value in data.items():
+        try:
+            found[key] = Sealed(base64.b64decode(value).decode().strip())
+        except ValueError:
+            continue
+    return found
+
+
+def published(config_maps: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Sealed] | None, index: objects.Index | None) -> Published:
+    """What the managed objects hold, read back: an operator that starts goes on from there."""
+    if index is None:
+        return Published(credentials=credentials or {})
+    lines: dict[str, str] = {}
+    for file, home in index.shards.items():
+        lines.update(objects.lines_in(config_maps.get(home, {}).get(file, "")))
+    return Published(shard_count=len(index.shards), lines=lines, credentials=credentials or {}, vectors=index.vectors)
+
+
+def _identity(route: Route) -> tuple[object, ...]:
+    return (route.uid, route.generation, route.labels, route.annotations, route.deleting)
