@@ -34,7 +34,7 @@ def route(body: Mapping[str, Any]) -> Route:
 
 
 def sentence(error: ValidationError) -> str:
-    """ "spec.backends[0].weight: Input should be greater than or equal to 1; …"."""
+    """Gives "spec.backends[0].weight: Input should be greater than or equal to 1; …"."""
     parts = []
     for detail in error.errors(include_url=False, include_input=False):
         where = "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"])

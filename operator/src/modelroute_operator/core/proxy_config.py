@@ -19,7 +19,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(duration: str) -> float:
-    """ "1m30s" → 90.0; the schema has checked the form."""
+    """Seconds of a duration: "1m30s" → 90.0; the schema has checked the form."""
     return round(sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", duration)), 3)
 
 

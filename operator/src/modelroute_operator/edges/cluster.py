@@ -19,6 +19,8 @@ from modelroute_operator.edges.settings import Settings
 from modelroute_operator.edges.world import texts
 
 logger = logging.getLogger("modelroute.cluster")
+RELEASE_LABEL = "modelroute.dev/release"
+"""Not app.kubernetes.io/instance: Argo CD takes that for its own mark, and would prune what it did not install."""
 MASTER_KEYS = ("LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "MODELROUTE_STATUS_TOKEN")
 
 
@@ -34,7 +36,7 @@ class Cluster:
     @property
     def labels(self) -> dict[str, str]:
         """What every managed object carries."""
-        return {"app.kubernetes.io/managed-by": FIELD_MANAGER, "app.kubernetes.io/instance": self.settings.release}
+        return {"app.kubernetes.io/managed-by": FIELD_MANAGER, RELEASE_LABEL: self.settings.release}
 
     @property
     def selector(self) -> str:

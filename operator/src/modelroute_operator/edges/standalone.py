@@ -28,18 +28,8 @@ from modelroute_operator.edges.manifests import Manifests
 LOOK_SECONDS = 0.1
 """How often the manifests' times are looked at."""
 READY_SECONDS = 120.0
-LITELLM_SETTINGS: Mapping[str, Any] = {
-    "litellm_settings": {"drop_params": True, "request_timeout": 120, "json_logs": False, "callbacks": ["hot_reload.instance"]},
-    "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True},
-}
-QUIET = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
-    "LITELLM_LOCAL_AUTOROUTER_PRESETS": "True",
-    "LITELLM_TELEMETRY_DISABLED": "true",
-    "LITELLM_DONT_SHOW_FEEDBACK_BOX": "true",
-    "LITELLM_LOG": "ERROR",
-}
+QUIET = {"LITELLM_LOG": "ERROR"}
+"""On top of the chart's own environment: people read this log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +123,15 @@ class Standalone:
         return resolution
 
     async def _start(self) -> asyncio.subprocess.Process:
-        (self._work / "config.yaml").write_text(yaml.safe_dump(dict(LITELLM_SETTINGS)))
-        (self._work / "hot_reload.py").write_text(plugin().read_text())
+        defaults = yaml.safe_load(chart_file("values.yaml").read_text())
+        settings_of = {name: value for name, value in defaults["config"].items() if name.endswith("_settings")}
+        settings_of["litellm_settings"] |= {"callbacks": ["hot_reload.instance"], "json_logs": False}
+        settings_of["general_settings"] |= {"master_key": "os.environ/LITELLM_MASTER_KEY"}
+        (self._work / "config.yaml").write_text(yaml.safe_dump(settings_of))
+        (self._work / "hot_reload.py").write_text(chart_file("files/hot_reload.py").read_text())
+        quiet = {name: value for name, value in defaults["proxy"]["env"].items() if name != "HOME"}
         environment = {
-            **os.environ, **QUIET,
+            **os.environ, **quiet, **QUIET,
             "LITELLM_MASTER_KEY": self._options.master_key, "LITELLM_SALT_KEY": secrets.token_urlsafe(24),
             "MODELROUTE_DIR": str(self._work), "MODELROUTE_STATUS_TOKEN": self._token.reveal(),
         }  # fmt: skip
@@ -204,10 +199,10 @@ class Standalone:
                 return Proxy(name="litellm", sequence=number, refused=answer["refused"])
 
 
-def plugin() -> Path:
-    """The plugin's file: in an installed package beside this code, in a checkout in the chart."""
-    packaged = Path(str(files("modelroute_operator").joinpath("data/hot_reload.py")))
-    return packaged if packaged.exists() else Path(__file__).parents[4] / "charts/litellm-proxy/files/hot_reload.py"
+def chart_file(name: str) -> Path:
+    """A file of the chart, whose LiteLLM settings and plugin serve here too: packaged beside this code, or in a checkout the chart's."""
+    packaged = Path(str(files("modelroute_operator").joinpath("data/chart", name)))
+    return packaged if packaged.exists() else Path(__file__).parents[4] / "charts/litellm-proxy" / name
 
 
 def table(found: Manifests, statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:

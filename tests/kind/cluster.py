@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""A kind cluster from nothing, on any machine with a container engine; on Debian as root even without one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from kind_cluster import checkout, cluster, engine, node_image, project_images, steps, tools
+
+
+def up() -> None:
+    """bring the cluster up, or keep it when it is sound; its kubeconfig is .kube/config"""
+    folder = tools.ensure()
+    engine.ensure(folder)
+    cluster.delete_abandoned(folder)
+    image = node_image.ensure()
+    name = cluster.name_for(folder)
+    cluster.ensure(folder, name, image)
+    print(f"\n  cluster {name} is Ready:  export KUBECONFIG={checkout.KUBECONFIG} PATH={checkout.KUBE}/bin:$PATH")
+
+
+def down() -> None:
+    """delete the cluster and its kubeconfig, and stop the engine if this tool started it and nothing else runs in it"""
+    folder = tools.ensure()
+    if engine.answers() or checkout.REPO in checkout.owners().values():
+        engine.ensure(folder)
+        cluster.delete_abandoned(folder)
+        name = cluster.name_for(folder)
+        if name in cluster.existing(folder):
+            cluster.delete(folder, name)
+        checkout.forget_owner(name)
+        cluster.remove_leftovers(folder)
+        engine.stop_if_idle()
+    print(f"\n  nothing of this checkout is left; what was built stays in {checkout.CACHE} (delete it to start anew)")
+
+
+def images() -> None:
+    """pull or build the images of LiteLLM and of the operator"""
+    engine.ensure(tools.ensure())
+    project_images.ensure()
+
+
+def load() -> None:
+    """do what `images` does and bring them into the cluster's node"""
+    folder = tools.ensure()
+    engine.ensure(folder)
+    cluster.load(cluster.name_for(folder), project_images.ensure())
+
+
+def binaries() -> None:
+    """build kind, helm and kubectl only, and link them at .kube/bin; needs no engine"""
+    tools.ensure()
+
+
+def status() -> None:
+    """say in a few words what there is; exit 1 unless the cluster is Ready"""
+    folder = tools.ensure()
+    state = cluster.state(folder, cluster.name_for(folder) if engine.answers() else "(no engine answers)")
+    print("\n".join(f"{key:<11} {value}" for key, value in state.items()))
+    if state["ready"] != "yes":
+        raise SystemExit(1)
+
+
+COMMANDS = {"up": up, "down": down, "images": images, "load": load, "tools": binaries, "status": status}
+
+
+def main() -> int:
+    """Run one command under the machine's lock and say how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        commands.add_parser(name, help=function.__doc__)
+    command = parser.parse_args().command
+    started = time.monotonic()
+    try:
+        with checkout.machine_lock():
+            COMMANDS[command]()
+    except steps.Failure as failure:
+        print(failure.report(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on where it stopped", file=sys.stderr)
+        return 130
+    if command != "status":
+        print(f"  {command}: {time.monotonic() - started:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
