@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -65,8 +66,9 @@ def main() -> int:
         step(f"helm upgrade --install {RELEASE} charts/litellm-proxy --namespace {NAMESPACE}", release)
     except CommandError as error:
         print(f"\ndeploy failed: {error}\n", file=sys.stderr)
-        for what in (("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp"), ("logs", "-l", "app.kubernetes.io/component=operator", "--tail=20")):
-            print(kubectl(*what), file=sys.stderr)
+        with contextlib.suppress(CommandError):  # an API server that does not answer has been said above
+            for what in (("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp"), ("logs", "-l", "app.kubernetes.io/component=operator", "--tail=20")):
+                print(kubectl(*what), file=sys.stderr)
         return 1
     return 0
 

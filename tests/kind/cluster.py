@@ -11,59 +11,58 @@ from kind_cluster import checkout, cluster, engine, node_image, project_images, 
 
 
 def up() -> None:
-    """bring the cluster up, or keep it when it is sound; its kubeconfig is .kube/config"""
+    """Bring the cluster up, or keep it when it is sound; its kubeconfig is .kube/config."""
     folder = tools.ensure()
     engine.ensure(folder)
     cluster.delete_abandoned(folder)
     image = node_image.ensure()
-    name = cluster.name_for(folder)
+    name = cluster.name_here()
     cluster.ensure(folder, name, image)
     print(f"\n  cluster {name} is Ready:  export KUBECONFIG={checkout.KUBECONFIG} PATH={checkout.KUBE}/bin:$PATH")
 
 
 def down() -> None:
-    """delete the cluster and its kubeconfig, and stop the engine if this tool started it and nothing else runs in it"""
-    folder = tools.ensure()
-    if engine.answers() or checkout.REPO in checkout.owners().values():
+    """Delete the cluster and its kubeconfig, and stop the engine if this tool started it and nothing else runs in it."""
+    if checkout.REPO in checkout.owners().values() or checkout.KUBECONFIG.exists():
+        folder = tools.ensure()
         engine.ensure(folder)
         cluster.delete_abandoned(folder)
-        name = cluster.name_for(folder)
-        if name in cluster.existing(folder):
+        name = cluster.name_here()
+        if name in cluster.existing():
             cluster.delete(folder, name)
         checkout.forget_owner(name)
-        cluster.remove_leftovers(folder)
+    cluster.remove_leftovers()
+    if engine.answers():
         engine.stop_if_idle()
     print(f"\n  nothing of this checkout is left; what was built stays in {checkout.CACHE} (delete it to start anew)")
 
 
 def images() -> None:
-    """pull or build the images of LiteLLM and of the operator"""
+    """Pull or build the images of LiteLLM and of the operator."""
     engine.ensure(tools.ensure())
     project_images.ensure()
 
 
 def load() -> None:
-    """do what `images` does and bring them into the cluster's node"""
-    folder = tools.ensure()
-    engine.ensure(folder)
-    cluster.load(cluster.name_for(folder), project_images.ensure())
+    """Do what `images` does and bring them into the cluster's node."""
+    engine.ensure(tools.ensure())
+    cluster.load(cluster.name_here(), project_images.ensure())
 
 
 def binaries() -> None:
-    """build kind, helm and kubectl only, and link them at .kube/bin; needs no engine"""
+    """Build kind, helm and kubectl only, and link them at .kube/bin; needs no engine."""
     tools.ensure()
 
 
 def status() -> None:
-    """say in a few words what there is; exit 1 unless the cluster is Ready"""
-    folder = tools.ensure()
-    state = cluster.state(folder, cluster.name_for(folder) if engine.answers() else "(no engine answers)")
+    """Say in a few words what there is; exit 1 unless the cluster is Ready."""
+    state = cluster.state(tools.kept_in(), cluster.name_here() if engine.answers() else "(no engine answers)")
     print("\n".join(f"{key:<11} {value}" for key, value in state.items()))
     if state["ready"] != "yes":
         raise SystemExit(1)
 
 
-COMMANDS = {"up": up, "down": down, "images": images, "load": load, "tools": binaries, "status": status}
+COMMANDS = {"up": up, "down": down, "images": images, "load": load, "binaries": binaries, "status": status}
 
 
 def main() -> int:
@@ -77,7 +76,7 @@ def main() -> int:
     try:
         with checkout.machine_lock():
             COMMANDS[command]()
-    except steps.Failure as failure:
+    except steps.StepError as failure:
         print(failure.report(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:

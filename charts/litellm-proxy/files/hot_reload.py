@@ -314,9 +314,7 @@ def build(route: Route, values: Mapping[str, str]) -> list[Deployment]:
                 "modelroute_name": route.name,
                 "modelroute_tools": route.tools,
             }
-            litellm.get_llm_provider(
-                params["model"], params.get("custom_llm_provider"), params.get("api_base"), params.get("api_key")
-            )
+            litellm.get_llm_provider(params["model"], params.get("custom_llm_provider"), params.get("api_base"), params.get("api_key"))
             deployments.append(Deployment(route.name, LiteLLM_Params(**params), info))
         except Exception as error:
             raise Refused(explain(error, secrets.values())) from None
@@ -469,6 +467,7 @@ class Activation:
         """Find out whether LiteLLM would take the route."""
         try:
             build(route, self.table.values)
+            self._refuse_twice(route)
             self.invalid.pop(route.key, None)
         except Refused as refusal:
             self._refuse(route, refusal)
@@ -522,8 +521,7 @@ class Activation:
     def _activate(self, router: PythonRouter, route: Route, plan: Plan | None) -> Plan:
         values = self.table.values
         deployments = {str(d.model_info.id): d for d in build(route, values)}
-        if plan is None and route.name not in self.leaving and router.knows(route.name):
-            raise Refused(f"{route.name} is also in the model_list of the proxy's own configuration.")
+        self._refuse_twice(route)
         plan = plan or Plan()
         others = self.leaving.pop(route.name, [])  # or the router would share requests out between them and this
         old = [id_ for other in (plan, *others) for id_ in other.ids]
@@ -555,6 +553,10 @@ class Activation:
         clients = litellm.in_memory_llm_clients_cache  # one per key and address; evicting one in use costs a quarter
         clients.max_size_in_memory = max(clients.max_size_in_memory, 200 + 2 * len(self.ids))
         return plan
+
+    def _refuse_twice(self, route: Route) -> None:
+        if route.key not in self.plans and route.name not in self.leaving and self.router.knows(route.name):
+            raise Refused(f"{route.name} is also in the model_list of the proxy's own configuration.")
 
     def _link(self, plan: Plan) -> None:
         """Find the routes that fallbacks lead to from here, and what to tell the router about them."""
@@ -666,9 +668,7 @@ class Hooks(CustomLogger):
         self.table = table
         self.activation = activation
 
-    async def async_pre_call_hook(
-        self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
-    ) -> None:
+    async def async_pre_call_hook(self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str) -> None:
         """Resolve the model's name and see that the router serves it. Raises ProxyException (404)."""
         name = data.get("model")
         if not isinstance(name, str):
@@ -695,10 +695,7 @@ class Hooks(CustomLogger):
             if name in self.table.wanted[key].names:
                 raise not_found(f"The model `{name}` is not served: {sentence}")
         if call_type in self.CALLS or name in self.activation.ids or name in self.activation.upstreams:
-            raise not_found(
-                f"The model `{name}` does not exist. GET /v1/models lists those that do;"
-                " `kubectl get modelroutes -A` says why one is not served."
-            )
+            raise not_found(f"The model `{name}` does not exist. GET /v1/models lists those that do; `kubectl get modelroutes -A` says why one is not served.")
         return None
 
     def _serve(self, routes: list[Route], data: dict[str, Any]) -> None:
@@ -1202,9 +1199,7 @@ class Endpoints:
                 return JSONResponse(own)
         raise not_found(f"The model `{model}` does not exist. GET /v1/models lists those that do.")
 
-    async def model_info(
-        self, litellm_model_id: str | None = None, user: UserAPIKeyAuth = Depends(user_api_key_auth)
-    ) -> Response:
+    async def model_info(self, litellm_model_id: str | None = None, user: UserAPIKeyAuth = Depends(user_api_key_auth)) -> Response:
         """Every deployment, with what LiteLLM knows of its model, without credentials."""
         own = json.loads((await proxy_server.model_info_v1(user_api_key_dict=user)).body)["data"] if self._own() else []
         own = [entry for entry in own if entry["model_info"]["id"] not in self.plugin.activation.ids]
@@ -1296,9 +1291,14 @@ def start() -> Hooks:
     Endpoints(plugin).install()
     in_cluster = os.environ.get("MODELROUTE_ROUTES") and (ApiServer.ACCOUNT / "token").exists()
     source = ApiServer(plugin) if in_cluster else Directory(plugin)
-    loop = asyncio.get_running_loop()
+
+    async def follow() -> None:
+        while proxy_server.llm_router is None:  # LiteLLM makes it right after it has loaded this file
+            await asyncio.sleep(0.01)
+        await asyncio.gather(source.run(), plugin.activation.run())
+
     hooks = Hooks(plugin.table, plugin.activation)
-    hooks.tasks = [loop.create_task(source.run()), loop.create_task(plugin.activation.run())]
+    hooks.following = asyncio.get_running_loop().create_task(follow())
     return hooks
 
 

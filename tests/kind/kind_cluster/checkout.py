@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kind_cluster import steps
+from . import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,7 @@ def digest(*parts: bytes | str) -> str:
 
 def digest_files(root: Path, patterns: Iterable[str]) -> str:
     """The digest of the files below `root` that match the patterns: names and contents, not times."""
-    files = sorted(
-        {
-            path
-            for pattern in patterns
-            for path in root.glob(pattern)
-            if path.is_file() and "__pycache__" not in path.parts
-        }
-    )
+    files = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file() and "__pycache__" not in path.parts})
     return digest(*(part for path in files for part in (str(path.relative_to(root)), path.read_bytes())))
 
 

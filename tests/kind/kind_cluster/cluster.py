@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kind_cluster import checkout, engine, steps
+from . import checkout, engine, steps
 
 READY_TIMEOUT = 180
 
 
-def existing(tools: Path) -> list[str]:
+def existing() -> list[str]:
     """The names of the kind clusters that the engine knows."""
-    ok, output = steps.attempt(tools / "kind", "get", "clusters")
-    return output.split() if ok else []
+    label = "io.x-k8s.kind.cluster"
+    ok, output = steps.attempt("docker", "ps", "--all", "--filter", f"label={label}", "--format", f'{{{{.Label "{label}"}}}}')
+    return sorted(set(output.split())) if ok else []
 
 
-def name_for(tools: Path) -> str:
+def name_here() -> str:
     """The name of this checkout's cluster, there or not."""
-    known, there = checkout.owners(), existing(tools)
+    known, there = checkout.owners(), existing()
     mine = checkout.cluster_in(checkout.KUBECONFIG)
     if mine in there and mine not in known:
         known[mine] = checkout.REPO
@@ -56,7 +57,7 @@ def fault(tools: Path, name: str, image: str) -> str:
 
 def ensure(tools: Path, name: str, image: str) -> None:
     """Have the cluster, Ready: the one that is there if it is sound, else a new one."""
-    found = name in existing(tools)
+    found = name in existing()
     if found:
         with steps.step("cluster", f"look at the cluster {name}") as current:
             reason = fault(tools, name, image)
@@ -75,7 +76,7 @@ def create(tools: Path, name: str, image: str) -> None:
         checkout.KUBE.mkdir(exist_ok=True)
         checkout.KUBECONFIG.unlink(missing_ok=True)
         checkout.record_owner(name, checkout.REPO)
-        command = [tools / "kind", "create", "cluster", "--name", name, "--image", image]
+        command: list[str | Path] = [tools / "kind", "create", "cluster", "--name", name, "--image", image]
         command += ["--config", checkout.RECIPE / "kind.yaml", "--kubeconfig", checkout.KUBECONFIG]
         remedy = f"read the last lines above; `docker ps -a`, free memory (`free -h`) and {engine.LOG} say more"
         steps.run(current, *command, remedy=remedy, timeout=600)
@@ -91,7 +92,7 @@ def await_ready(tools: Path, *, may_fail: bool = False) -> bool:
         False when they are not there in time and `may_fail`.
 
     Raises:
-        Failure: they are not there in time.
+        StepError: they are not there in time.
     """
     waits = (
         ("wait", "node", "--all", "--for=condition=Ready"),
@@ -108,7 +109,7 @@ def await_ready(tools: Path, *, may_fail: bool = False) -> bool:
                 return False
             if not ok:
                 pods = kubectl(tools, "get", "pods", "--all-namespaces", "--output=wide")[1]
-                raise steps.Failure(
+                raise steps.StepError(
                     f"the cluster was created but is not Ready: `kubectl {' '.join(wait)}`",
                     "see the pods above and run it again; `docker stats` shows whether the machine is overloaded",
                     f"{said}\n{pods}",
@@ -137,13 +138,13 @@ def delete_abandoned(tools: Path) -> None:
         delete(tools, name)
 
 
-def remove_leftovers(tools: Path) -> None:
+def remove_leftovers() -> None:
     """Remove what a deleted cluster leaves: the kubeconfig, and kind's network when no cluster needs it."""
     for file in (checkout.KUBECONFIG, checkout.KUBE / "config.lock", checkout.KUBE / "bin"):
         file.unlink(missing_ok=True)
     if checkout.KUBE.is_dir() and not any(checkout.KUBE.iterdir()):
         checkout.KUBE.rmdir()
-    if not existing(tools):
+    if not existing():
         steps.attempt("docker", "network", "rm", "kind")
 
 
@@ -151,7 +152,7 @@ def load(name: str, images: list[str]) -> None:
     """Bring images of the engine into the node, those that it does not have yet."""
     ok, listed = steps.attempt("docker", "exec", node_of(name), "ctr", "--namespace=k8s.io", "images", "list")
     if not ok:
-        raise steps.Failure(f"the node of the cluster {name} does not run", "bring it up: cluster.py up", listed)
+        raise steps.StepError(f"the node of the cluster {name} does not run", "bring it up: cluster.py up", listed)
     there = targets(listed)
     wanted = [image for image in images if not is_loaded(image, there)]
     with steps.step("load", "the node has every image") as current:
@@ -169,7 +170,7 @@ def targets(listed: str) -> dict[str, str]:
 
 def is_loaded(image: str, there: dict[str, str]) -> bool:
     """True when the node's image of this name is the engine's: Kubernetes also lists each image under its id."""
-    name = image if "." in image.split("/")[0] else f"docker.io/{image}"
+    name = image if "." in image.partition("/")[0] else f"docker.io/{image}"
     identity = engine.docker("image", "inspect", "--format", "{{.Id}}", image)
     return name in there and there[name] in (there.get(identity), identity)
 

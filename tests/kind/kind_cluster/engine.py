@@ -10,7 +10,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from kind_cluster import checkout, steps
+from . import checkout, steps
 
 FOLDER = checkout.CACHE / "engine"
 PID_FILE = FOLDER / "pid"
@@ -30,11 +30,11 @@ def docker(*words: str, timeout: float = 60) -> str:
     """The output of a short docker command.
 
     Raises:
-        Failure: it did not succeed.
+        StepError: it did not succeed.
     """
     ok, output = steps.attempt("docker", *words, timeout=timeout)
     if not ok:
-        raise steps.Failure(f"`docker {' '.join(words)[:120]}` failed", f"see `docker info` and {LOG}", output)
+        raise steps.StepError(f"`docker {' '.join(words)[:120]}` failed", f"see `docker info` and {LOG}", output)
     return output
 
 
@@ -74,37 +74,38 @@ def ensure(tools: Path) -> None:
         tools: the folder with the relaxed runc.
 
     Raises:
-        Failure: none answers and none can be started here.
+        StepError: none answers and none can be started here.
     """
-    if answers():
-        with steps.step("engine", "") as current:
-            version = docker("version", "--format", "{{.Server.Version}}")
-            mine = f"started by an earlier run (pid {our_pid()})" if our_pid() else "found running, used as it is"
-            current.outcome = f"docker {version}, {mine}"
+    if not answers():
+        refuse_where_it_cannot_be_started()
+        replace_half_dead()
+    if not answers():
+        install()
+        start(tools)
         return
-    refuse_where_it_cannot_be_started()
-    replace_half_dead()
-    install()
-    start(tools)
+    with steps.step("engine", "look at the engine") as current:
+        version = docker("version", "--format", "{{.Server.Version}}")
+        mine = f"started by an earlier run (pid {our_pid()})" if our_pid() else "found running, used as it is"
+        current.outcome = f"docker {version}, {mine}"
 
 
 def refuse_where_it_cannot_be_started() -> None:
     """Say what to do where this tool may not or cannot start an engine.
 
     Raises:
-        Failure: always, except on Debian as root with no foreign engine in the way.
+        StepError: always, except on Debian as root with no foreign engine in the way.
     """
     if host := os.environ.get("DOCKER_HOST"):
-        raise steps.Failure(f"the container engine at DOCKER_HOST={host} does not answer", "start it or unset DOCKER_HOST")
+        raise steps.StepError(f"the container engine at DOCKER_HOST={host} does not answer", "start it or unset DOCKER_HOST")
     if not Path("/etc/debian_version").exists() or os.geteuid() != 0:
-        raise steps.Failure(
+        raise steps.StepError(
             "no container engine answers `docker version`",
             "start Docker (or install it); on Debian, run this as root and it does both itself",
         )
     strangers = [int(path.name) for path in Path("/proc").glob("[0-9]*") if process_name(int(path.name)) == "dockerd"]
     for pid in strangers:
         if pid != our_pid() and not steps.until(20, answers):
-            raise steps.Failure(
+            raise steps.StepError(
                 f"a dockerd that this tool did not start (pid {pid}) does not answer",
                 f"see its log; stop it (kill {pid}) or repair it, then run this again",
             )
@@ -114,11 +115,11 @@ def replace_half_dead() -> None:
     """End our dockerd if it runs without answering, and clear what a dead one left in the way of a new one."""
     if pid := our_pid():
         with steps.step("engine", f"dockerd (pid {pid}) of an earlier run does not answer") as current:
-            if steps.until(15, answers):
+            if steps.until(15, lambda: answers(timeout=5)):
                 current.outcome = f"dockerd (pid {pid}) of an earlier run answers after all"
                 return
             end(pid)
-            current.outcome = f"dockerd (pid {pid}) of an earlier run did not answer for 15 s: ended, to be replaced"
+            current.outcome = f"dockerd (pid {pid}) of an earlier run did not answer: ended, to be replaced"
     elif stale := pid_in(PID_FILE):
         with steps.step("engine", f"dockerd (pid {stale}) of an earlier run is gone: to be replaced"):
             PID_FILE.unlink()
@@ -161,15 +162,13 @@ def start(tools: Path) -> None:
             command += ["--add-runtime", f"relaxed={tools / 'runc'}", "--default-runtime", "relaxed"]
         FOLDER.mkdir(parents=True, exist_ok=True)
         with LOG.open("wb") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
         PID_FILE.write_text(f"{process.pid}\n")
         steps.until(60, lambda: process.poll() is not None or answers())
         if process.poll() is not None or not answers():
             end(process.pid)
             tail = LOG.read_text(errors="replace")
-            raise steps.Failure("dockerd does not start", f"read its log {LOG}; another engine may be in the way", tail)
+            raise steps.StepError("dockerd does not start", f"read its log {LOG}; another engine may be in the way", tail)
         note = ", without CAP_SYS_RESOURCE" if restricted else ""
         current.outcome = f"started dockerd (pid {process.pid}{note}; log {LOG})"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kind_cluster import checkout, engine, steps
+from . import checkout, engine, steps
 
 INPUTS_LABEL = "modelroute.inputs"
 PULL_TIMEOUT = 600.0
@@ -138,7 +138,7 @@ def python() -> str:
         dockerfile=RECIPES / "python.Dockerfile",
         base="",
         inputs="",
-        fill=lambda folder: None,
+        fill=lambda _: None,
     )
     if inputs_of(own.name) is None and pull(stock):
         return stock

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from kind_cluster import checkout, engine, images, steps, tools
+from . import checkout, engine, images, steps, tools
 
 STOCK = "kindest/node:v1.34.3"
 RECIPE = tools.RECIPE
@@ -35,7 +35,7 @@ def ensure() -> str:
 
 
 def storage(kind_source: Path) -> tuple[str, list[str]]:
-    """kind's default storage: the manifest, and the images that it names.
+    """Read kind's default storage: the manifest, and the images that it names.
 
     Args:
         kind_source: the folder of kind's module.
@@ -54,11 +54,9 @@ def build(own: str) -> None:
         tools.build_node_parts(parts)
         kind_source = tools.module_folder(KIND)
         manifest, storage_images = storage(kind_source)
-        ok, listed = steps.attempt(
-            parts / "kube", "kubeadm", "config", "images", "list", "--kubernetes-version", tools.kubernetes_version()
-        )
+        ok, listed = steps.attempt(parts / "kube", "kubeadm", "config", "images", "list", "--kubernetes-version", tools.kubernetes_version())
         if not ok:
-            raise steps.Failure("kubeadm cannot list its images", "this is a fault of the recipe in tests/kind/node", listed)
+            raise steps.StepError("kubeadm cannot list its images", "this is a fault of the recipe in tests/kind/node", listed)
         names = listed.split() + storage_images
         bundle_images(base, parts, names, bundle)
 

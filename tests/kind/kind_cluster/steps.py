@@ -18,7 +18,7 @@ HEARTBEAT = 20.0
 TAIL_LINES = 25
 
 
-class Failure(Exception):
+class StepError(Exception):
     """A step that cannot be done: a sentence that says what and where, one that says what to do, the tail of the output."""
 
     def __init__(self, sentence: str, remedy: str, output: str = "") -> None:
@@ -88,7 +88,7 @@ def run(
     """Run a command inside a step and return its output (stdout and stderr together).
 
     Raises:
-        Failure: it exited with another status than 0 or took longer than `timeout` seconds.
+        StepError: it exited with another status than 0 or took longer than `timeout` seconds.
     """
     words = [str(word) for word in command]
     process = subprocess.Popen(
@@ -125,7 +125,7 @@ def run(
     output = "".join(lines)
     if status != 0:
         ended = f"did not end within {timeout:.0f} s" if late.is_set() else f"exited with status {status}"
-        raise Failure(f"{current.text}: `{' '.join(words)[:160]}` {ended}", remedy, output)
+        raise StepError(f"{current.text}: `{' '.join(words)[:160]}` {ended}", remedy, output)
     return output
 
 
@@ -153,15 +153,13 @@ def pipe(current: Step, producer: list[str], consumer: list[str], *, remedy: str
     """Run `producer | consumer [> into]`.
 
     Raises:
-        Failure: one of the two failed.
+        StepError: one of the two failed.
     """
     target = into.open("wb") if into else None
     try:
         with (
             subprocess.Popen(producer, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first,
-            subprocess.Popen(
-                consumer, stdin=first.stdout, stdout=target or subprocess.PIPE, stderr=subprocess.PIPE
-            ) as second,
+            subprocess.Popen(consumer, stdin=first.stdout, stdout=target or subprocess.PIPE, stderr=subprocess.PIPE) as second,
         ):
             assert first.stdout is not None
             first.stdout.close()  # so that the producer notices when the consumer dies
@@ -173,7 +171,7 @@ def pipe(current: Step, producer: list[str], consumer: list[str], *, remedy: str
             target.close()
     if first.returncode or second.returncode:
         pair = f"{' '.join(producer)} | {' '.join(consumer)}"
-        raise Failure(f"{current.text}: `{pair[:160]}` failed", remedy, output.decode(errors="replace"))
+        raise StepError(f"{current.text}: `{pair[:160]}` failed", remedy, output.decode(errors="replace"))
 
 
 def until(deadline: float, condition: Callable[[], bool], interval: float = 0.2) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from kind_cluster import checkout, steps
+from . import checkout, steps
 
 RECIPE = checkout.RECIPE / "node"
 GO_SOURCES = ("go.mod", "go.sum", "*/*.go")
@@ -35,7 +35,7 @@ def build(current: steps.Step, into: Path, *packages: str) -> None:
     """Compile packages of the recipe's module into the folder `into`."""
     ok, said = steps.attempt("go", "version")
     if not ok or go_is_unfit(said):
-        raise steps.Failure(
+        raise steps.StepError(
             f"{current.text}: Go 1.21 or newer is needed, found {said if ok else 'none'}",
             "install Go (Debian 13: apt-get install golang-go; Debian 12: the same from bookworm-backports) and run it again",
         )
@@ -65,9 +65,14 @@ def module_folder(module: str) -> Path:
         return Path(steps.run(current, "go", "list", "-m", "-f", "{{.Dir}}", module, cwd=RECIPE, remedy=REMEDY).strip())
 
 
+def kept_in() -> Path:
+    """The folder of kind, helm, kubectl and the relaxed runc, built or not."""
+    return checkout.CACHE / "bin" / checkout.digest(checkout.digest_files(RECIPE, GO_SOURCES), *TOOLS)
+
+
 def ensure() -> Path:
-    """The folder with kind, helm, kubectl and the relaxed runc, built once; linked at `.kube/bin` of this checkout."""
-    folder = checkout.CACHE / "bin" / checkout.digest(checkout.digest_files(RECIPE, GO_SOURCES), *TOOLS)
+    """The folder of the tools, built once for this machine, and linked at `.kube/bin` of this checkout."""
+    folder = kept_in()
     if not folder.is_dir():
         with steps.step("go", "compile kind, helm and kubectl (3 min when Go's cache is cold)") as current:
             folder.parent.mkdir(parents=True, exist_ok=True)

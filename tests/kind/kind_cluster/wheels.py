@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from kind_cluster import checkout, engine, steps
+from . import checkout, engine, steps
 
+# The Makefile's own, else the machine's.
+UV = shutil.which("uv", path=f"{checkout.REPO}/.uv/bin{os.pathsep}{os.environ.get('PATH', '')}") or "uv"
 REMEDY = "install uv and check that the Python package index can be reached; the last lines above name the package"
 
 
@@ -46,18 +48,19 @@ def fetch(folder: Path, python: str, arch: str, requirements: str, *options: str
     asked, pinned = folder / "asked.txt", folder / "pinned.txt"
     asked.write_text(requirements)
     with steps.step("wheels", f"download wheels for Python {python}, {arch}") as current:
-        resolve = ("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--no-header", *options)
+        resolve = (UV, "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--no-header", *options)
         target = ("--python-version", python, "--python-platform", f"{arch}-manylinux_2_28")
         steps.run(current, *resolve, *target, "--output-file", pinned, asked, remedy=REMEDY)
-        pip = ("uv", "tool", "run", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+        pip = (UV, "tool", "run", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
         tags = [f"--platform={tag}_{arch}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
         version = (f"--python-version={python.rpartition('.')[0]}", "--only-binary=:all:", "--require-hashes")
         steps.run(current, *pip, *tags, *version, "--dest", folder, "--requirement", pinned, remedy=REMEDY)
         current.outcome = f"downloaded {len(list(folder.glob('*.whl')))} wheels for Python {python}, {arch}"
 
 
-def build_own(folder: Path) -> None:
-    """Build the wheel of this repo's own package into `folder`."""
+def build_own(folder: Path) -> Path:
+    """Build the wheel of this repo's own package into `folder`; the same sources give the same bytes."""
     with steps.step("wheels", "build the operator's wheel") as current:
-        command = ("uv", "build", "--quiet", "--wheel", "--out-dir", folder, checkout.REPO)
+        command = (UV, "build", "--no-progress", "--wheel", "--out-dir", folder, checkout.REPO)
         steps.run(current, *command, remedy="read the build backend's message above; it is about pyproject.toml")
+    return next(folder.glob("*.whl"))

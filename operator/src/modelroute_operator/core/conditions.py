@@ -25,6 +25,7 @@ class Reason(StrEnum):
     UNKNOWN_PROVIDER = "UnknownProvider"
     MODEL_NAME_CONFLICT = "ModelNameConflict"
     MIXED_EMBEDDING_MODELS = "MixedEmbeddingModels"
+    NOT_ACCEPTED = "NotAccepted"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  the name of a reason
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"  # noqa: S105  the name of a reason
     FALLBACK_NOT_FOUND = "FallbackNotFound"
@@ -40,6 +41,7 @@ CONDITION_OF = {
     Reason.UNKNOWN_PROVIDER: Condition.ACCEPTED,
     Reason.MODEL_NAME_CONFLICT: Condition.ACCEPTED,
     Reason.MIXED_EMBEDDING_MODELS: Condition.ACCEPTED,
+    Reason.NOT_ACCEPTED: Condition.RESOLVED_REFS,
     Reason.SECRET_NOT_FOUND: Condition.RESOLVED_REFS,
     Reason.SECRET_KEY_NOT_FOUND: Condition.RESOLVED_REFS,
     Reason.FALLBACK_NOT_FOUND: Condition.RESOLVED_REFS,

@@ -15,6 +15,10 @@ class ModelFacts:
 
 
 NOTHING_KNOWN = ModelFacts()
+BARE = frozenset({
+    "ai21", "ai21_chat", "anthropic", "bedrock", "cohere", "cohere_chat", "deepseek", "gemini", "openai", "text-completion-openai", "vertex_ai", "volcengine",
+})  # fmt: skip
+"""Providers whose models the cost map also names without a prefix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +30,10 @@ class CostMap:
     models: Mapping[str, ModelFacts]
 
     def of(self, provider: str, model: str) -> ModelFacts:
-        """Facts of one model at one provider: tried with the provider's prefix, bare (OpenAI's own), and without an Ollama tag."""
+        """Facts of one model at one provider: tried with the provider's prefix, bare, and without an Ollama tag."""
         prefix = "ollama" if provider == "ollama_chat" else provider
         names = [f"{prefix}/{model}"]
-        if prefix == "openai":
+        if prefix in BARE:
             names.append(model)
         if prefix == "ollama" and ":" in model:
             names.append(f"{prefix}/{model.split(':', 1)[0]}")

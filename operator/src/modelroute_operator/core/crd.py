@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelroute_operator.core import modelroute
+from modelroute_operator.core import modelroute, modelroute_status
 
 DROPPED = {"title", "default", "$defs", "additionalProperties", "prefixItems"}
 
@@ -99,11 +99,11 @@ def crd() -> dict[str, Any]:
         "description": "A model that clients of the LiteLLM proxy can name, and where its requests go.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
+            "apiVersion": {"type": "string", "description": f"{modelroute.GROUP}/{modelroute.VERSION}."},
+            "kind": {"type": "string", "description": f"{modelroute.KIND}."},
             "metadata": {"type": "object"},
             "spec": schema_of(modelroute.ModelRouteSpec),
-            "status": schema_of(modelroute.ModelRouteStatus),
+            "status": schema_of(modelroute_status.ModelRouteStatus),
         },
     }
     names = {

@@ -20,22 +20,47 @@ PARAMS = COMMON_PARAMS | (frozenset(SECRET_PARAMS) - {"litellm_credential_name"}
 })  # fmt: skip
 """The litellm params a Secret may hold."""
 ENVIRONMENT_PREFIXES = {
-    "ollama_chat": ("OLLAMA",),
+    "ai21_chat": ("AI21",),
+    "anthropic_text": ("ANTHROPIC",),
     "azure_ai": ("AZURE_AI", "AZURE"),
     "azure_text": ("AZURE",),
-    "text-completion-openai": ("OPENAI",),
+    "cohere": ("COHERE", "CO"),
+    "cohere_chat": ("COHERE", "CO"),
+    "fireworks_ai": ("FIREWORKS_AI", "FIREWORKS", "FIREWORKSAI"),
     "gemini": ("GEMINI", "GOOGLE"),
-    "together_ai": ("TOGETHERAI", "TOGETHER_AI"),
-    "fireworks_ai": ("FIREWORKS_AI", "FIREWORKS"),
-    "voyage": ("VOYAGE",),
+    "huggingface": ("HUGGINGFACE", "HF"),
+    "ollama_chat": ("OLLAMA",),
+    "perplexity": ("PERPLEXITYAI", "PERPLEXITY"),
+    "text-completion-codestral": ("CODESTRAL",),
+    "text-completion-inception": ("INCEPTION",),
+    "text-completion-openai": ("OPENAI",),
+    "together_ai": ("TOGETHERAI", "TOGETHER_AI", "TOGETHER"),
+    "volcengine": ("VOLCENGINE", "ARK"),
+    "voyage": ("VOYAGE", "VOYAGE_AI"),
+    "watsonx": ("WATSONX", "WX"),
+    "watsonx_text": ("WATSONX", "WX"),
 }
-"""Where LiteLLM's environment names do not begin with the provider's own name."""
-FAMILY_PREFIXES = {"aws_": ("bedrock", "sagemaker", "sagemaker_chat", "bedrock_mantle"), "vertex_": ("vertex_ai", "vertex_ai_beta"), "watsonx_": ("watsonx", "watsonx_text")}
-"""Params whose environment name is their own in capitals, and the providers that read them."""
-SYNONYMS = {"base_url": "api_base", "token": "api_key", "organization_id": "organization"}
-KEYLESS = frozenset(
-    {"ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile", "xinference", "docker_model_runner", "vllm", *FAMILY_PREFIXES["aws_"], *FAMILY_PREFIXES["vertex_"]}
-)
+"""Where LiteLLM's environment names do not begin with the provider's own name; the first one wins."""
+FAMILIES = {
+    "AWS_": ("bedrock", "bedrock_mantle", "sagemaker", "sagemaker_chat", "sagemaker_nova"),
+    "AZURE_": ("azure", "azure_ai", "azure_text"),
+    "VERTEX": ("vertex_ai", "vertex_ai_beta"),
+    "WATSONX_": ("watsonx", "watsonx_text"),
+}
+"""Beginnings of environment names that are a param's own name in capitals, and the providers that read them."""
+OTHER_NAMES = {
+    "AWS_BEARER_TOKEN_BEDROCK": "api_key",
+    "AWS_REGION": "aws_region_name",
+    "VERTEXAI_CREDENTIALS": "vertex_credentials",
+    "VERTEXAI_LOCATION": "vertex_location",
+    "VERTEXAI_PROJECT": "vertex_project",
+    "WATSONX_APIKEY": "api_key",
+    "WATSONX_REGION": "watsonx_region_name",
+    "WATSONX_URL": "api_base",
+}
+"""Of those, the names that LiteLLM spells differently."""
+SYNONYMS = {"base_url": "api_base", "token": "api_key", "api_token": "api_key", "organization_id": "organization"}
+KEYLESS = frozenset({"ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile", "xinference", "docker_model_runner", "vllm", *FAMILIES["AWS_"], *FAMILIES["VERTEX"]})
 """Providers that work without an api_key: local servers, and clouds with their own identity."""
 
 
@@ -45,6 +70,8 @@ class Credentials:
 
     keys: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Sealed] = field(default_factory=dict)
+    last_good: bool = False
+    """They are what the backend was last served with: the Secret no longer gives them."""
 
 
 def key_of(namespace: str, secret: str, key: str) -> str:
@@ -53,27 +80,36 @@ def key_of(namespace: str, secret: str, key: str) -> str:
     return name if len(name) <= 253 else hashlib.sha256(name.encode()).hexdigest()
 
 
-def param_of(provider: str, key: str) -> str | None:
-    """The litellm param that a Secret's key stands for at this provider: AZURE_API_BASE → api_base; None for other providers' keys."""
+def prefixes_of(provider: str) -> tuple[str, ...]:
+    """What the provider's environment names begin with."""
+    return ENVIRONMENT_PREFIXES.get(provider, (provider.upper().replace("-", "_"),))
+
+
+def reading_of(provider: str, key: str) -> tuple[int, str] | None:
+    """The litellm param that a Secret's key stands for at this provider: AZURE_API_BASE → api_base; None for other providers' keys.
+
+    The number before it ranks the keys that stand for one param, the lowest wins: a param's own name, then LiteLLM's environment names.
+    """
     if key in PARAMS:
-        return key
-    for prefix in ENVIRONMENT_PREFIXES.get(provider, (provider.upper().replace("-", "_"),)):
+        return 0, key
+    for family, providers in FAMILIES.items():
+        own = OTHER_NAMES.get(key, key.lower())
+        if provider in providers and key.startswith(family) and key.isupper() and own in PARAMS:
+            return 1, own
+    for rank, prefix in enumerate(prefixes_of(provider), start=1):
         rest = key.removeprefix(f"{prefix}_").lower()
         rest = SYNONYMS.get(rest, rest)
         if key.startswith(f"{prefix}_") and rest in PARAMS:
-            return rest
-    for family, providers in FAMILY_PREFIXES.items():
-        if provider in providers and key.isupper() and key.lower().startswith(family) and key.lower() in PARAMS:
-            return key.lower()
+            return rank, rest
     return None
 
 
 def of(backend: Backend, namespace: str, secrets: Secrets) -> Credentials | Problem:
     """The backend's credentials, or the problem that its references have."""
-    if ref := backend.api_key_secret_ref:
-        return _single(backend.name, namespace, ref.name, ref.key, secrets)
     if backend.credentials_secret_ref:
         return _whole(backend, namespace, backend.credentials_secret_ref.name, secrets)
+    if ref := backend.api_key_secret_ref:
+        return _single(backend.name, namespace, ref.name, ref.key, secrets)
     return Credentials()
 
 
@@ -97,15 +133,16 @@ def _whole(backend: Backend, namespace: str, secret: str, secrets: Secrets) -> C
     data = secrets.get((namespace, secret))
     if data is None:
         return not_found(backend.name, namespace, secret)
-    # A litellm param by its own name wins over an environment name, which the sort order puts first.
-    keys = {param: key for key in sorted(data) if data[key].reveal() and (param := param_of(backend.provider, key))}
+    ranked = sorted((*reading, key) for key in data if data[key].reveal() and (reading := reading_of(backend.provider, key)))
+    keys = {param: key for _, param, key in reversed(ranked)}
     if backend.api_base:
         keys.pop("api_base", None)
     if backend.api_version:
         keys.pop("api_version", None)
     missing = [param for param in _needed(backend, keys) if param not in keys]
     if missing:
-        names = " and ".join(f"{param} (or {backend.provider.upper()}_{param.upper()})" for param in missing)
+        prefix = prefixes_of(backend.provider)[0]
+        names = " and ".join(f"{param} (or {prefix}_{param.upper()})" for param in missing)
         return Problem(
             reason=Reason.SECRET_KEY_NOT_FOUND,
             message=f"backend {backend.name}: Secret {namespace}/{secret} has no {names} for provider {backend.provider}; add it to the Secret",

@@ -31,7 +31,9 @@ class FunctionCalling(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class _Api(BaseModel):
+class ApiModel(BaseModel):
+    """What all types of the API share: camelCase, frozen, open to fields of newer versions."""
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
@@ -42,7 +44,7 @@ class _Api(BaseModel):
     rules: ClassVar[tuple[Rule, ...]] = ()
 
 
-class SecretKeyRef(_Api):
+class SecretKeyRef(ApiModel):
     """One key of one Secret in the route's namespace."""
 
     name: ObjectName
@@ -51,14 +53,14 @@ class SecretKeyRef(_Api):
     """Key in the Secret's data."""
 
 
-class SecretRef(_Api):
+class SecretRef(ApiModel):
     """A whole Secret in the route's namespace."""
 
     name: ObjectName
     """Name of the Secret."""
 
 
-class Limits(_Api):
+class Limits(ApiModel):
     """Limits LiteLLM keeps for one backend. One replica's limits: with several replicas they add up, unless Redis is set."""
 
     requests_per_minute: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
@@ -69,7 +71,7 @@ class Limits(_Api):
     """Requests under way at once."""
 
 
-class OllamaOptions(_Api):
+class OllamaOptions(ApiModel):
     """What the operator does about the model on the chart's own Ollama servers (ollama.enabled)."""
 
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
@@ -107,7 +109,7 @@ SECRET_PARAMS = (
 REFUSED_PARAMS = (*SECRET_PARAMS, *_OWN_FIELD)
 
 
-class Params(_Api):
+class Params(ApiModel):
     """Verbatim litellm_params. Credentials, and what has a field of its own, are refused here."""
 
     model_config = ConfigDict(extra="allow")
@@ -117,7 +119,7 @@ class Params(_Api):
     )
 
 
-class Backend(_Api):
+class Backend(ApiModel):
     """One LiteLLM deployment, with the id "<namespace>/<route>/<backend>"."""
 
     rules = (
@@ -168,7 +170,7 @@ class Backend(_Api):
     """Provider ollama only."""
 
 
-class Fallbacks(_Api):
+class Fallbacks(ApiModel):
     """Names (modelName or alias) of the routes that answer when this one can't, in order."""
 
     on_error: Annotated[tuple[ModelName, ...], Field(max_length=8)] = ()
@@ -179,7 +181,7 @@ class Fallbacks(_Api):
     """Tried when the provider's content filter refuses."""
 
 
-class Retries(_Api):
+class Retries(ApiModel):
     """How often a request is tried again before the fallbacks, by kind of failure."""
 
     rate_limit: Annotated[int, Field(ge=0, le=10)] | None = None
@@ -190,7 +192,7 @@ class Retries(_Api):
     """After a 5xx."""
 
 
-class Capabilities(_Api):
+class Capabilities(ApiModel):
     """What the model can do. Default: LiteLLM's cost map."""
 
     function_calling: Literal[FunctionCalling.SUPPORTED, FunctionCalling.LIMITED, FunctionCalling.UNSUPPORTED] | None = None
@@ -202,7 +204,7 @@ class Capabilities(_Api):
     """Longest prompt, in tokens."""
 
 
-class ModelRouteSpec(_Api):
+class ModelRouteSpec(ApiModel):
     """One model that clients can name, and the backends that serve it."""
 
     rules = (
@@ -255,55 +257,3 @@ class ModelRouteSpec(_Api):
     """Helm release whose proxy serves this route. Default: the release whose operator covers the route and claims it first."""
     suspend: bool = False
     """True takes the route out of service without deleting it."""
-
-
-class ConditionStatus(_Api):
-    """A standard Kubernetes condition."""
-
-    type: str
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-    observed_generation: int
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-
-
-class BackendStatus(_Api):
-    """How one backend is served."""
-
-    name: str
-    deployment_id: Annotated[str, Field(alias="deploymentID")]
-    """Id of the LiteLLM deployment."""
-    litellm_model: str
-    """What LiteLLM is told to call."""
-    state: Literal["Served", "NotServed"]
-    message: str = ""
-
-
-class ModelRouteStatus(_Api):
-    """What the operator saw and did."""
-
-    observed_generation: int | None = None
-    """The generation of the spec this status speaks of."""
-    model_name: str | None = None
-    """What clients send as "model"."""
-    mode: str | None = None
-    """What the model does."""
-    proxy: str | None = None
-    """Namespace/name of the release that serves the route."""
-    digest: str | None = None
-    """Digest of this route's configuration line, as every ready replica confirmed it."""
-    summary: str | None = None
-    """Backends served / declared."""
-    pull_summary: str | None = None
-    """How far the pull of an Ollama model is."""
-    conditions: Annotated[
-        tuple[ConditionStatus, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-    ] = ()
-    """Accepted, ResolvedRefs, Programmed, and Ready (all of them)."""
-    backends: Annotated[
-        tuple[BackendStatus, ...],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
-    ] = ()
-    """Each backend as served."""

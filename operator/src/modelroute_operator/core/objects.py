@@ -135,7 +135,7 @@ def read_index(text: str) -> Index | None:
 def lines_in(text: str) -> dict[str, str]:
     """The lines of one shard's text, unparsed: route key → line."""
     found = {}
-    for raw in text.splitlines()[1:-1]:
+    for raw in filter(None, text.splitlines()[1:-1]):
         route, _, line = raw.rstrip(",").partition('": ')
         found[route.removeprefix('"')] = line
     return found

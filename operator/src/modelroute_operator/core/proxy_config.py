@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelroute_operator.core import questions
-from modelroute_operator.core.modelroute import Backend, FunctionCalling
+from modelroute_operator.core.modelroute import REFUSED_PARAMS, Backend, FunctionCalling
 from modelroute_operator.core.routes import Served
 from modelroute_operator.core.snapshot import Release
 
@@ -37,7 +37,7 @@ def line(served: Served, release: Release) -> str:
     content: dict[str, Any] = {
         "generation": route.generation,
         "modelName": route.model_name,
-        "aliases": sorted(spec.aliases),
+        "aliases": sorted({*spec.aliases} - {route.model_name}),
         "mode": mode,
         "functionCalling": served.judged.function_calling,
         "deployments": [_deployment(served, backend, release) for backend in spec.backends],
@@ -77,10 +77,18 @@ def _params(served: Served, backend: Backend, release: Release, keys: Mapping[st
         "rpm": limits.requests_per_minute if limits else None,
         "tpm": limits.tokens_per_minute if limits else None,
         "max_parallel_requests": limits.max_parallel_requests if limits else None,
-        "keep_alive": backend.ollama.keep_alive if backend.ollama else None,
+        "keep_alive": _keep_alive(backend),
     }
     verbatim = (backend.params.model_extra or {}) if backend.params else {}
-    return {**verbatim, **{name: value for name, value in ours.items() if value is not None}}
+    # Admission refuses these; an object stored under an older schema may still have them, and a ConfigMap must not.
+    allowed = {name: value for name, value in verbatim.items() if name not in REFUSED_PARAMS}
+    return {**allowed, **{name: value for name, value in ours.items() if value is not None}}
+
+
+def _keep_alive(backend: Backend) -> str | int | None:
+    """Ollama takes a text as a duration with a unit, and "for ever" as a number only."""
+    text = backend.ollama.keep_alive if backend.ollama else None
+    return int(text) if text in {"-1", "0"} else text
 
 
 def _info(served: Served, backend: Backend) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Judged:
 
     problems: tuple[Problem, ...]
     claim: Claim | None = None
+    mode: str | None = None
+    """None where the spec cannot be read."""
     function_calling: FunctionCalling = FunctionCalling.UNKNOWN
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     """Backend → its credentials."""
@@ -88,26 +90,24 @@ def resolve(snapshot: Snapshot, memo: Memo | None = None) -> Resolution:
     covered, claimed_elsewhere = _coverage(snapshot)
     judged = {key: memo.judge(snapshot.routes[key], snapshot) for key in covered}
     problems = {key: list(j.problems) for key, j in judged.items()}
-    winners, owners, vectors = _share_names(judged, problems, snapshot.published.vectors)
+    winners, vectors = _share_names(judged, problems, snapshot.published.vectors)
+    names = {name: claim for claim in winners.values() for name in claim.names}
     served: dict[str, Served] = {}
-    values: dict[str, Sealed] = {}
     for key in sorted(winners):
         claim = winners[key]
         good = set()
         for name in questions.fallback_names(claim.spec):
-            if problem := checks.fallback_problem(claim, name, owners):
+            if problem := checks.fallback_problem(claim, name, names):
                 problems[key].append(problem)
             else:
                 good.add(name)
         served[key] = Served(judged=judged[key], claim=claim, fallbacks=frozenset(good))
-        for held in judged[key].credentials.values():
-            values.update(held.values)
     return Resolution(
         covered=tuple(covered),
         served=served,
         problems={key: tuple(found) for key, found in problems.items() if found},
-        modes={key: j.claim.mode for key, j in judged.items() if j.claim},
-        credentials=values,
+        modes={key: j.mode for key, j in judged.items() if j.mode},
+        credentials=_values(served.values()),
         vectors=vectors,
         claimed_elsewhere=claimed_elsewhere,
     )
@@ -131,7 +131,13 @@ def _coverage(snapshot: Snapshot) -> tuple[list[str], dict[str, str]]:
     return covered, elsewhere
 
 
-def _share_names(judged: Mapping[str, Judged], problems: dict[str, list[Problem]], known: Mapping[str, str]) -> tuple[dict[str, Claim], dict[str, Claim], dict[str, str]]:
+def _values(served: Iterable[Served]) -> dict[str, Sealed]:
+    """Every value of the routes' credentials. Where one route lives on with an old one and another has the new, the new one stands."""
+    held = [credentials for one in served for credentials in one.judged.credentials.values()]
+    return {key: value for last_good in (True, False) for one in held if one.last_good is last_good for key, value in one.values.items()}
+
+
+def _share_names(judged: Mapping[str, Judged], problems: dict[str, list[Problem]], known: Mapping[str, str]) -> tuple[dict[str, Claim], dict[str, str]]:
     """Names go to the oldest claim; a claim that loses one is left out, and takes none of its others from anybody."""
     owners: dict[str, Claim] = {}
     winners: dict[str, Claim] = {}
@@ -149,7 +155,7 @@ def _share_names(judged: Mapping[str, Judged], problems: dict[str, list[Problem]
         owners.update((name, claim) for name in claim.names)
         if embedding := claim.vectors:
             vectors.update((alias, embedding) for alias in claim.spec.aliases)
-    return winners, owners, vectors
+    return winners, vectors
 
 
 def _secrets_of(route: Route) -> list[tuple[str, str]]:
@@ -165,14 +171,14 @@ def _judge(route: Route, snapshot: Snapshot) -> Judged:
     claim = Claim(route=route, spec=spec, mode=mode)
     at = Local(route=route, spec=spec, mode=mode, release=snapshot.release, cost_map=snapshot.cost_map, credentials={})
     if problem := first(checks.LOCAL, at):
-        return Judged(problems=(problem,))
+        return Judged(problems=(problem,), mode=mode)
     held, problems = _credentials(route, spec, snapshot.secrets, snapshot.published)
     if any(p.costs_route for p in problems):
-        return Judged(problems=tuple(problems), claim=claim)
+        return Judged(problems=tuple(problems), claim=claim, mode=mode)
     at = Local(route=route, spec=spec, mode=mode, release=snapshot.release, cost_map=snapshot.cost_map, credentials={b: c.keys for b, c in held.items()})
     if problem := first(checks.AFTER_CREDENTIALS, at):
-        return Judged(problems=(problem, *problems))
-    return Judged(problems=tuple(problems), claim=claim, function_calling=calling, credentials=held)
+        return Judged(problems=(problem, *problems), mode=mode)
+    return Judged(problems=tuple(problems), claim=claim, mode=mode, function_calling=calling, credentials=held)
 
 
 def _credentials(route: Route, spec: ModelRouteSpec, secrets: Secrets, published: Published) -> tuple[dict[str, Credentials], list[Problem]]:
@@ -199,7 +205,7 @@ def _last_good(route: Route, backend: str, published: Published) -> Credentials 
     for deployment in line["deployments"]:
         keys: dict[str, str] = deployment.get("credentials", {})
         if deployment["model_info"]["id"] == f"{route.key}/{backend}" and keys and all(key in published.credentials for key in keys.values()):
-            return Credentials(keys=keys, values={key: published.credentials[key] for key in keys.values()})
+            return Credentials(keys=keys, values={key: published.credentials[key] for key in keys.values()}, last_good=True)
     return None
 
 

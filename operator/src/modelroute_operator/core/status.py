@@ -46,7 +46,8 @@ def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled:
     for key in resolution.covered:
         route, problems, stored = snapshot.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
         since = history.since(key) if key in resolution.served else None
-        verdicts = _verdicts(key, problems, since, snapshot.proxies, before=_conditions(stored))
+        was_true = _was_confirmed(stored, history.line(key))
+        verdicts = _verdicts(key, problems, since, snapshot.proxies, was_true=was_true)
         if since and since > settled and verdicts[Condition.PROGRAMMED][1] == Reason.PENDING:
             held_back = True
             continue
@@ -71,26 +72,31 @@ def programmed(key: str, since: int | None, proxies: Iterable[Proxy], *, was_tru
         late = []
     if late:
         return "False", Reason.PENDING, f"{len(proxies) - len(late)} of {len(proxies)} ready proxy replicas have it; waiting for {late[0].name}"
-    return "True", TRUE_REASON[Condition.PROGRAMMED], f"served by {len(proxies)} ready proxy replicas"
+    return "True", TRUE_REASON[Condition.PROGRAMMED], "served by every ready proxy replica"
 
 
-def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxies: tuple[Proxy, ...], *, before: Mapping[str, Mapping[str, Any]]) -> dict[Condition, Verdict]:
+def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxies: tuple[Proxy, ...], *, was_true: bool) -> dict[Condition, Verdict]:
     verdicts: dict[Condition, Verdict] = {}
     for condition in (Condition.ACCEPTED, Condition.RESOLVED_REFS):
         found = [p for p in problems if p.condition is condition]
         if found:
             verdicts[condition] = ("False", found[0].reason, "; ".join(p.message for p in found))
         elif condition is Condition.RESOLVED_REFS and since is None and Condition.ACCEPTED in verdicts and verdicts[Condition.ACCEPTED][0] == "False":
-            verdicts[condition] = ("Unknown", verdicts[Condition.ACCEPTED][1], "not looked at: the route is not accepted")
+            verdicts[condition] = ("Unknown", Reason.NOT_ACCEPTED, "not looked at: the route is not accepted")
         else:
             good = {Condition.ACCEPTED: "the spec can be served", Condition.RESOLVED_REFS: "every Secret and fallback exists"}
             verdicts[condition] = ("True", TRUE_REASON[condition], good[condition])
-    was_true = before.get(Condition.PROGRAMMED, {}).get("status") == "True"
     verdicts[Condition.PROGRAMMED] = programmed(key, since, proxies, was_true=was_true)
     worst = next((v for v in verdicts.values() if v[0] != "True"), None)
     ready: Verdict = ("False", worst[1], worst[2]) if worst else ("True", TRUE_REASON[Condition.READY], verdicts[Condition.PROGRAMMED][2])
     verdicts[Condition.READY] = ready
     return verdicts
+
+
+def _was_confirmed(stored: Mapping[str, Any], line: str | None) -> bool:
+    """Did every replica confirm this very line, as far as the status tells? An operator that starts knows no more than that."""
+    programmed_before = _conditions(stored).get(Condition.PROGRAMMED, {}).get("status") == "True"
+    return programmed_before and line is not None and stored.get("digest") == text_digest(line)
 
 
 def _conditions(stored: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

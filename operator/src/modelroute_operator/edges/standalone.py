@@ -113,7 +113,7 @@ class Standalone:
         for folder, contents in ((self._work / "credentials", values), (self._work / "routes", texts)):
             folder.mkdir(mode=0o700, exist_ok=True)
             for name in sorted(contents, key=lambda n: (n == objects.INDEX, n)):
-                beside = folder / f".{name}.new"
+                beside = self._work / "new"
                 beside.write_text(contents[name])
                 beside.replace(folder / name)
         for gone in {path.name for path in (self._work / "credentials").iterdir()} - values.keys():

@@ -1,0 +1,112 @@
+"""How long a route is in LiteLLM's router, and what that means to requests in flight."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from contract.plugin.world import CREDENTIALS, IDLE_SECONDS, eventually
+
+if TYPE_CHECKING:
+    from contract.plugin.world import Proxy, Simulator
+
+
+def streamed(proxy: Proxy, model: str, started: threading.Event, chunks: list[str]) -> None:
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "one two three four five"}], "stream": True}
+    with proxy.client.stream("POST", "/v1/chat/completions", json=body) as response:
+        for line in response.iter_lines():
+            chunks.append(line)
+            started.set()
+
+
+def in_flight(proxy: Proxy, sim: Simulator, model: str) -> tuple[threading.Thread, list[str]]:
+    """A stream of `model` that has begun and takes about a second more."""
+    sim.rule("slow", provider="azure", chunkDelay=0.15)
+    started, chunks = threading.Event(), list[str]()
+    thread = threading.Thread(target=streamed, args=(proxy, model, started, chunks))
+    thread.start()
+    assert started.wait(10)
+    return thread, chunks
+
+
+def test_stream_in_flight_survives_deletion_of_its_route(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("leaving"))
+    thread, chunks = in_flight(proxy, sim, "leaving")
+    proxy.serve()
+    assert proxy.chat("leaving").status_code == 404
+    assert thread.is_alive()
+    thread.join()
+    assert chunks[-2] == "data: [DONE]"
+
+
+def test_stream_in_flight_survives_change_of_its_route_and_of_its_key(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("changing", "one"))
+    thread, chunks = in_flight(proxy, sim, "changing")
+    sim.keys("azure", new="1" * 32)
+    proxy.serve(sim.route("changing", "two"), credentials=CREDENTIALS | {"ai.azure.api_key": "1" * 32})
+    assert thread.is_alive()
+    assert proxy.answer("changing") == "azure two says: Hello"
+    thread.join()
+    assert chunks[-2] == "data: [DONE]"
+
+
+def test_request_in_flight_is_still_retried_after_deletion_of_its_route(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("retrying", retries={"internalServerError": 2}))
+    sim.rule("slow-failure", provider="azure", model="retrying", status=500, delay=0.5, count=1)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(proxy.answer, "retrying")
+        eventually(lambda: sim.client.get("/_sim/rules").json()["rules"][0]["left"] == 0)
+        proxy.serve()
+        assert answer.result() == "azure retrying says: Hello"
+    eventually(lambda: proxy.status()["active"] == 0)
+
+
+def test_idle_route_leaves_the_router_and_comes_back_when_asked_for(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(*[sim.route(f"idle-{n}") for n in range(5)])
+    for n in range(5):
+        proxy.answer(f"idle-{n}")
+    assert proxy.status()["active"] == 5
+    assert {f"idle-{n}" for n in range(5)} <= in_router(proxy)
+    eventually(lambda: proxy.status()["active"] == 0, IDLE_SECONDS * 3)
+    eventually(lambda: in_router(proxy) == {"from-config"})
+    assert proxy.answer("idle-3") == "azure idle-3 says: Hello"
+
+
+def test_route_stays_in_the_router_while_a_request_is_in_flight(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("long", retries={"internalServerError": 1}))
+    sim.rule("long-failure", provider="azure", model="long", status=500, delay=IDLE_SECONDS * 1.8, count=1)
+    assert proxy.answer("long") == "azure long says: Hello"
+
+
+def test_concurrent_first_requests_activate_a_route_once(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("popular"))
+    with ThreadPoolExecutor(16) as pool:
+        answers = set(pool.map(lambda _: httpx_answer(proxy, "popular"), range(32)))
+    assert answers == {"azure popular says: Hello"}
+    entries = [entry for entry in proxy.client.get("/v2/model/info").json()["data"] if entry["model_name"] == "popular"]
+    assert len(entries) == 1
+
+
+def test_churn_leaves_nothing_behind_in_the_router(proxy: Proxy, sim: Simulator) -> None:
+    for n in range(30):
+        proxy.serve(sim.route("churned", f"version-{n}"), sim.route(f"passing-{n}"))
+        proxy.answer("churned")
+        proxy.answer(f"passing-{n}")
+    assert proxy.status()["active"] == 2
+    eventually(lambda: in_router(proxy) == {"churned", "passing-29", "from-config"})
+    assert len(proxy.client.get("/v2/model/info").json()["data"]) == 3
+
+
+def in_router(proxy: Proxy) -> set[str]:
+    return {entry["model_name"] for entry in proxy.client.get("/v2/model/info").json()["data"]}
+
+
+def httpx_answer(proxy: Proxy, model: str) -> str:
+    """As Proxy.answer, with a connection of its own."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    response = httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=proxy.client.headers, timeout=30)
+    assert response.status_code == 200, response.text
+    answer: str = response.json()["choices"][0]["message"]["content"]
+    return answer

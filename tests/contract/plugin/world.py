@@ -1,0 +1,302 @@
+"""What the plugin's tests are made of: routes, the places they are read from, the proxy, the provider simulator."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+REPOSITORY = Path(__file__).parents[3]
+PLUGIN = REPOSITORY / "charts/litellm-proxy/files/hot_reload.py"
+MASTER_KEY = "sk-contract-master-key"
+STATUS_TOKEN = "contract-status-token"
+IDLE_SECONDS = 2.0
+
+#: long and without a form that LiteLLM's own redaction knows, as Azure's and Mistral's are
+AZURE_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+OPENAI_KEY = "sk-proj-Zx81kQw93LmNbVcXzAsDfGhJkLpOiUyTrEwQ1234567890abcdEFGH"
+MISTRAL_KEY = "Vb5nM7kLpQ2wEr9tYu4iOpAsDfGhJk3L"
+CREDENTIALS = {"ai.azure.api_key": AZURE_KEY, "ai.openai.api_key": OPENAI_KEY, "ai.mistral.api_key": MISTRAL_KEY}
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
+
+
+def eventually(claim: Any, seconds: float = 10) -> Any:
+    """The claim's value as soon as it is true; a claim may raise until then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if value := claim():
+                return value
+        except (httpx.HTTPError, AssertionError):
+            pass
+        assert time.monotonic() < deadline, f"not so within {seconds} s: {claim}"
+        time.sleep(0.02)
+
+
+# -- routes, as the operator writes them ------------------------------------------------------------------------
+
+
+def digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def credentials_digest_of(values: dict[str, str]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hmac.new(STATUS_TOKEN.encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Shards and index of some routes, byte for byte as the contract has them."""
+
+    texts: dict[str, str]
+    index: str
+    digest: str
+
+    @classmethod
+    def of(cls, routes: list[dict[str, Any]], credentials: dict[str, str], shards: int = 1) -> Configuration:
+        lines: list[list[str]] = [[] for _ in range(shards)]
+        for key, route in sorted((route.get("key", f"ai/{route['modelName']}"), route) for route in routes):
+            value = {name: content for name, content in route.items() if name != "key"}
+            shard = int(digest_of(key), 16) % shards
+            lines[shard].append(f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, separators=(',', ':'))}")
+        texts = {f"routes-{n:02}.json": "{\n" + ",\n".join(shard) + ("\n" if shard else "") + "}\n" for n, shard in enumerate(lines)}
+        named = {
+            file: {"configMap": "litellm-routes" if shards == 1 else f"litellm-{file.removesuffix('.json')}", "digest": digest_of(text)}
+            for file, text in texts.items()
+        }
+        credentials_digest = credentials_digest_of(credentials)
+        parts = [f"{file} {shard['digest']}" for file, shard in sorted(named.items())]
+        digest = digest_of("\n".join([*parts, f"credentials {credentials_digest}"]))
+        index = {"version": 1, "shards": named, "credentials": credentials_digest, "digest": digest, "vectors": {}}
+        return cls(texts=texts, index=json.dumps(index, sort_keys=True, separators=(",", ":")), digest=digest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """A plain directory as `modelroute serve` writes it: files replaced by renaming, the index last."""
+
+    path: Path
+
+    def write(self, configuration: Configuration, credentials: dict[str, str]) -> None:
+        self.write_credentials(credentials)
+        for file, text in configuration.texts.items():
+            self.replace(f"routes/{file}", text)
+        self.replace("routes/index.json", configuration.index)
+
+    def write_credentials(self, credentials: dict[str, str]) -> None:
+        folder = self.path / "credentials"
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, value in credentials.items():
+            if not (folder / key).exists() or (folder / key).read_text() != value:
+                self.replace(f"credentials/{key}", value)
+        for gone in {path.name for path in folder.iterdir()} - credentials.keys():
+            (folder / gone).unlink()
+
+    def replace(self, name: str, text: str) -> None:
+        """In one step; the new file lies outside until then, so that no reader takes it for a credential."""
+        target, new = self.path / name, self.path / ".new"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text)
+        new.replace(target)
+
+
+# -- LiteLLM ----------------------------------------------------------------------------------------------------
+
+
+def python_of(generation: str) -> Path:
+    """The interpreter of LiteLLM's `generation`."""
+    variable, folder = {
+        "1.108": ("LITELLM_1108_PYTHON", ".venv"),
+        "1.110": ("LITELLM_1110_PYTHON", ".venv-litellm-1110"),
+    }[generation]
+    python = Path(os.environ.get(variable) or REPOSITORY / folder / "bin/python")
+    assert python.exists(), f"{python} is missing: set {variable} to a Python that has LiteLLM {generation} with its proxy."
+    return python
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@dataclass(kw_only=True)
+class Proxy:
+    """A LiteLLM with the plugin, configured as the chart does it, and what a client asks of it."""
+
+    generation: str
+    directory: Directory
+    simulator: Simulator
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        home = self.directory.path
+        (home / "etc").mkdir(parents=True)
+        (home / "etc/hot_reload.py").symlink_to(PLUGIN)
+        (home / "etc/config.yaml").write_text(json.dumps(self._settings()))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.log_file = home / "log"
+        environment = os.environ | {
+            "LITELLM_MASTER_KEY": MASTER_KEY,
+            "LITELLM_SALT_KEY": "sk-contract-salt-key",
+            "MODELROUTE_STATUS_TOKEN": STATUS_TOKEN,
+            "MODELROUTE_DIR": str(home),
+            "MODELROUTE_IDLE_SECONDS": str(IDLE_SECONDS),
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+            "LITELLM_LOCAL_AUTOROUTER_PRESETS": "True",
+            "LITELLM_TELEMETRY_DISABLED": "true",
+            "LITELLM_DONT_SHOW_FEEDBACK_BOX": "true",
+            "NO_DOCS": "True",
+            "NO_REDOC": "True",
+            "NO_OPENAPI": "True",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [python_of(self.generation).with_name("litellm"), "--config", home / "etc/config.yaml", "--host", "127.0.0.1", "--port", str(port)]
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=home, env=environment | self.environment, stdout=log, stderr=log)
+        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {MASTER_KEY}"}, timeout=60)
+
+    def _settings(self) -> dict[str, Any]:
+        static = {"model": "mistral/mistral-small-latest", "api_base": self.simulator.mistral, "api_key": MISTRAL_KEY}
+        return {
+            "model_list": [{"model_name": "from-config", "litellm_params": static}],
+            "litellm_settings": {"callbacks": ["hot_reload.instance"], "drop_params": True, "json_logs": True, "suppress_startup_output": True},
+            "router_settings": {"num_retries": 0},
+            "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True},
+        }
+
+    def wait_until_ready(self) -> None:
+        try:
+            eventually(lambda: self.process.poll() is not None or self.ready().status_code == 200, 120)
+            assert self.process.poll() is None
+        except AssertionError:
+            raise AssertionError(f"LiteLLM {self.generation} did not get ready: {self.ready_or_log()}") from None
+
+    def ready_or_log(self) -> str:
+        return self.log()[-3000:] if self.process.poll() is not None else self.ready().text
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(60)
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    # -- what the operator asks
+
+    def ready(self) -> httpx.Response:
+        return self.client.get("/modelroutes/ready")
+
+    def status(self, after: int = 0, wait: float = 0) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {STATUS_TOKEN}"}
+        response = self.client.get("/modelroutes/status", params={"after": after, "wait": wait}, headers=headers)
+        assert response.status_code == 200, response.text
+        status: dict[str, Any] = response.json()
+        return status
+
+    def serve(self, *routes: dict[str, Any], credentials: dict[str, str] | None = None, shards: int = 1) -> dict[str, Any]:
+        """Make these the routes and wait, as the operator does, until the plugin confirms; return its status."""
+        credentials = CREDENTIALS if credentials is None else credentials
+        configuration = Configuration.of(list(routes), credentials, shards)
+        self.directory.write(configuration, credentials)
+        return self.confirmed(configuration.digest)
+
+    def confirmed(self, digest: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 10
+        status = self.status()
+        while status["digest"] != digest:
+            assert time.monotonic() < deadline, f"{digest} is not confirmed: {status}"
+            status = self.status(after=status["version"], wait=2)
+        return status
+
+    # -- what a client asks
+
+    def chat(self, model: str, question: str = "Hello", **body: Any) -> httpx.Response:
+        return self.client.post("/v1/chat/completions", json={"model": model, "messages": [{"role": "user", "content": question}], **body})
+
+    def answer(self, model: str, question: str = "Hello", **body: Any) -> str:
+        response = self.chat(model, question, **body)
+        assert response.status_code == 200, response.text
+        answer: str = response.json()["choices"][0]["message"]["content"]
+        return answer
+
+    def names(self) -> list[str]:
+        return [model["id"] for model in self.client.get("/v1/models").json()["data"]]
+
+
+# -- the provider -----------------------------------------------------------------------------------------------
+
+
+class Simulator:
+    """`tests/simulator` as a process of its own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, REPOSITORY / "tests/simulator", "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        self.url = line.split(" listens on ")[1].split(": ")[0]
+        self.client = httpx.Client(base_url=self.url, timeout=10)
+        self.azure, self.openai, self.mistral = f"{self.url}/azure", f"{self.url}/openai/v1", f"{self.url}/mistral/v1"
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+    def reset(self) -> None:
+        """As if just started, with the keys of the tests."""
+        self.client.delete("/_sim").raise_for_status()
+        for provider, key in (("azure", AZURE_KEY), ("openai", OPENAI_KEY), ("mistral", MISTRAL_KEY)):
+            self.keys(provider, current=key)
+
+    def keys(self, provider: str, **keys: str) -> None:
+        self.client.put(f"/_sim/keys/{provider}", json={"keys": keys}).raise_for_status()
+
+    def rule(self, name: str, **rule: Any) -> None:
+        self.client.put(f"/_sim/rules/{name}", json=rule).raise_for_status()
+
+    def requests(self, model: str | None = None) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = self.client.get("/_sim/requests", params={"model": model} if model else {}).json()["requests"]
+        return requests
+
+    # -- routes to it
+
+    def route(self, name: str, deployment: str | None = None, **fields: Any) -> dict[str, Any]:
+        """A chat route to an Azure deployment; every deployment name exists there, so each test has its own."""
+        params = {"model": f"azure/{deployment or name}", "api_base": self.azure, "api_version": "2024-10-21"}
+        return route(name, params | fields.pop("params", {}), **{"credentials": {"api_key": "ai.azure.api_key"}} | fields)
+
+    def mistral_route(self, name: str, **fields: Any) -> dict[str, Any]:
+        params = {"model": "mistral/mistral-large-latest", "api_base": self.mistral}
+        return route(name, params, **{"credentials": {"api_key": "ai.mistral.api_key"}} | fields)
+
+
+def route(name: str, params: dict[str, Any], *, credentials: dict[str, str], mode: str = "chat", tools: str = "Supported", **fields: Any) -> dict[str, Any]:
+    """A line's value. `key` among the fields: its `<namespace>/<name>`, where that is not `ai/<name>`."""
+    key = fields.get("key", f"ai/{name}")
+    info = {"id": f"{key}/default", "mode": mode, "max_input_tokens": 8192}
+    deployment = {"litellm_params": {"timeout": 30.0, **params}, "model_info": info, "credentials": credentials}
+    return {"generation": 1, "modelName": name, "aliases": [], "mode": mode, "functionCalling": tools, "deployments": [deployment]} | fields
+
+
+def encoded(values: dict[str, str]) -> dict[str, str]:
+    """The values as a Secret holds them."""
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
