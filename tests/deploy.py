@@ -55,7 +55,7 @@ def hash_of(files: dict[str, str]) -> str:
 
 def release() -> None:
     """`helm install`, or an upgrade of what is there."""
-    command = ("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", *VALUES, "--wait", "--timeout", "6m")
+    command = ("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", "--take-ownership", *VALUES, "--wait", "--timeout", "6m")
     run(*command, timeout=420)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 
 from kind_cluster import checkout, cluster, engine, node_image, project_images, steps, tools
 
@@ -66,7 +67,7 @@ COMMANDS = {"up": up, "down": down, "images": images, "load": load, "binaries": 
 
 
 def main() -> int:
-    """Run one command under the machine's lock and say how long it took."""
+    """Run one command, under the machine's lock if it changes anything, and say how long it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
@@ -74,7 +75,7 @@ def main() -> int:
     command = parser.parse_args().command
     started = time.monotonic()
     try:
-        with checkout.machine_lock():
+        with nullcontext() if command == "status" else checkout.machine_lock():
             COMMANDS[command]()
     except steps.StepError as failure:
         print(failure.report(), file=sys.stderr)

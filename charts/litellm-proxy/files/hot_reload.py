@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 import litellm
 from fastapi import Depends, Request, Response
+from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from litellm._logging import verbose_proxy_logger
@@ -53,6 +54,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException, UserAPIKeyAuth
 from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
+from litellm.proxy.health_endpoints._health_endpoints import health_endpoint
 from litellm.types.router import CredentialLiteLLMParams, Deployment, LiteLLM_Params
 from pydantic import ValidationError
 
@@ -383,9 +385,9 @@ class Activation:
         "content_policy_fallbacks": "onContentPolicyViolation",
     }
     RETRIES = {
-        "rateLimit": "RateLimitErrorRetries",
-        "timeout": "TimeoutErrorRetries",
-        "internalServerError": "InternalServerErrorRetries",
+        "rateLimit": ("RateLimitErrorRetries",),
+        "timeout": ("TimeoutErrorRetries",),
+        "internalServerError": ("InternalServerErrorRetries", "ServiceUnavailableErrorRetries"),
     }
     SECRET_LENGTH = 8  # shorter ones would be found in innocent words
     REACH = 16  # routes that one request's fallbacks may lead to; LiteLLM follows five (max_fallbacks)
@@ -425,6 +427,10 @@ class Activation:
             self._link(plan)
         return plan
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether LiteLLM knows the name from elsewhere, such as the model_list of its own configuration."""
+        return name not in self.ids and name not in self.leaving and self.router.knows(name)
+
     def lease(self, plans: list[Plan]) -> None:
         """Keep the plans' routes in the router until the request that is being handled has ended."""
         now = time.monotonic()
@@ -443,7 +449,7 @@ class Activation:
                     with suppress(Refused):
                         plans.append(self._active(route))
                         resolved.append(route.name)
-                elif target not in self.ids and self.router.knows(target):
+                elif self.is_foreign(target):
                     resolved.append(target)
             elif isinstance(target, dict) and isinstance(target.get("model"), str):  # with parameters of its own
                 strip(target)
@@ -555,7 +561,7 @@ class Activation:
         return plan
 
     def _refuse_twice(self, route: Route) -> None:
-        if route.key not in self.plans and route.name not in self.leaving and self.router.knows(route.name):
+        if route.key not in self.plans and self.is_foreign(route.name):
             raise Refused(f"{route.name} is also in the model_list of the proxy's own configuration.")
 
     def _link(self, plan: Plan) -> None:
@@ -571,9 +577,11 @@ class Activation:
             lists = [{route.name: route.fallbacks[kind]} for route in reach if route.fallbacks.get(kind)]
             if lists and (resolved := self.resolve(lists, plan.targets)):
                 plan.request[field] = resolved
-        policies = {r.name: {self.RETRIES[kind]: n for kind, n in r.retries.items()} for r in reach if r.retries}
-        if policies:
-            plan.request["model_group_retry_policy"] = policies
+        for route in [route for route in reach if route.retries]:
+            policy = {error: n for kind, n in route.retries.items() for error in self.RETRIES.get(kind, ())}
+            plan.request.setdefault("model_group_retry_policy", {})[route.name] = policy
+        if n := plan.route.retries.get("internalServerError"):
+            plan.request["num_retries"] = n  # LiteLLM has no policy for a 500 of Azure, a 502 or a 504
         plan.seen = self.table.version
 
     def _refuse(self, route: Route, refusal: Refused) -> None:
@@ -688,13 +696,15 @@ class Hooks(CustomLogger):
         """The route of that name; None when LiteLLM may know what else it is."""
         if route := self.table.names.get(name):
             return route
-        known = name not in self.activation.ids and self.activation.router.knows(name)
-        if known or (self.activation.router.matches() and name not in self.activation.ids):
+        if self.activation.is_foreign(name):
+            return None
+        ours = name in self.activation.ids or name in self.activation.leaving
+        if self.activation.router.matches() and not ours:
             return None
         for key, sentence in self.table.unmet.items():
             if name in self.table.wanted[key].names:
                 raise not_found(f"The model `{name}` is not served: {sentence}")
-        if call_type in self.CALLS or name in self.activation.ids or name in self.activation.upstreams:
+        if ours or call_type in self.CALLS or name in self.activation.upstreams:
             raise not_found(f"The model `{name}` does not exist. GET /v1/models lists those that do; `kubectl get modelroutes -A` says why one is not served.")
         return None
 
@@ -714,6 +724,8 @@ class Hooks(CustomLogger):
             for field, value in plan.request.items():
                 if isinstance(value, dict):
                     data[field] = data.get(field, {}) | value
+                elif isinstance(value, int):
+                    data.setdefault(field, value)
                 elif field not in callers:
                     data[field] = [*data.get(field, ()), *value]
         data["model"] = routes[0].name
@@ -1048,30 +1060,31 @@ class ApiServer:
     async def _follow(self, kind: str, name: str, take: Callable[[dict[str, Any]], None]) -> None:
         """Call `take` with the object and every newer state of it that can be had, without a gap: never returns."""
         version: str | None = None  # None: unknown. "": any; a watch then begins with the object as it is
-        failures = 0
+        failures, opened = 0, 0.0
         while True:
-            began = time.monotonic()
             try:
                 if version is None:
                     item = await self._get(kind, name)
                     version = item["metadata"]["resourceVersion"] if item else ""
                     if item:
                         take(item)
-                    self.plugin.problem(name, None if item else f"{name} does not exist yet: the operator writes it.")
                 async for event, item in self._watch(kind, name, version):
-                    version, failures = item["metadata"]["resourceVersion"], 0
-                    if event != "BOOKMARK":
-                        self.plugin.problem(name, None)
+                    if event == "OPENED":
+                        opened = time.monotonic()
+                        missing = f"{name} does not exist yet: the operator writes it."
+                        self.plugin.problem(name, None if version else missing)
+                        continue
+                    version = item["metadata"]["resourceVersion"]
                     if event in ("ADDED", "MODIFIED"):
+                        self.plugin.problem(name, None)
                         take(item)
-                if time.monotonic() - began < 1:
-                    raise ConnectionError("the watch ended at once")  # noqa: TRY301
-                failures = 0
+                raise ConnectionError("the watch ended")  # noqa: TRY301
             except FAILURES as error:
                 if isinstance(error, Unexpected):
                     version = None
-                failures += 1
-                if failures > 1:  # one is a connection that was cut, and nothing is missed by that
+                failures = 1 if opened and time.monotonic() - opened > 1 else failures + 1
+                opened = 0.0
+                if failures > 1:  # one alone is a watch that was over or cut, and nothing is missed by that
                     self.plugin.problem(name, f"{name} cannot be followed: {str(error).rstrip('.')}.")
                     self._resort_to_files()
                 await asyncio.sleep(min(self.LONGEST_PAUSE, 0.05 * 2**failures) * random.uniform(0.5, 1))  # noqa: S311
@@ -1087,6 +1100,7 @@ class ApiServer:
             self._files = None
         self.plugin.source = "watch"
         self.plugin.problem("files", None)
+        self.plugin.publish()
 
     async def _get(self, kind: str, name: str) -> dict[str, Any] | None:
         """The object, or None when there is none."""
@@ -1104,6 +1118,7 @@ class ApiServer:
         params |= {"timeoutSeconds": str(seconds), "resourceVersion": version}
         async with self._request(kind, params, seconds + 10) as response:
             self._expect_ok(response, kind)
+            yield "OPENED", {}
             rest = b""
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -1160,11 +1175,22 @@ class Endpoints:
             ("/models/{model:path}", self.get_model),
             ("/v1/model/info", self.model_info),
             ("/model/info", self.model_info),
+            ("/health", self.censored(health_endpoint)),
             ("/modelroutes/status", self.status),
             ("/modelroutes/ready", self.ready),
         ]
         routes = proxy_server.app.router.routes
         routes[:0] = [APIRoute(path, endpoint, methods=["GET"], include_in_schema=False) for path, endpoint in paths]
+
+    def censored(self, endpoint: Any) -> Any:
+        """LiteLLM's endpoint, without credentials in what upstreams answered."""
+
+        @functools.wraps(endpoint)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            answer = json.dumps(jsonable_encoder(await endpoint(*args, **kwargs)))
+            return json.loads(self.plugin.activation.censor(answer))
+
+        return call
 
     async def ready(self) -> Response:
         """Whether requests can be served."""

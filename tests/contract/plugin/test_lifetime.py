@@ -85,8 +85,8 @@ def test_concurrent_first_requests_activate_a_route_once(proxy: Proxy, sim: Simu
     with ThreadPoolExecutor(16) as pool:
         answers = set(pool.map(lambda _: httpx_answer(proxy, "popular"), range(32)))
     assert answers == {"azure popular says: Hello"}
-    entries = [entry for entry in proxy.client.get("/v2/model/info").json()["data"] if entry["model_name"] == "popular"]
-    assert len(entries) == 1
+    health = proxy.client.get("/health", params={"model": "popular"}).json()
+    assert (health["healthy_count"], health["unhealthy_count"]) == (1, 0)
 
 
 def test_churn_leaves_nothing_behind_in_the_router(proxy: Proxy, sim: Simulator) -> None:
@@ -96,11 +96,12 @@ def test_churn_leaves_nothing_behind_in_the_router(proxy: Proxy, sim: Simulator)
         proxy.answer(f"passing-{n}")
     assert proxy.status()["active"] == 2
     eventually(lambda: in_router(proxy) == {"churned", "passing-29", "from-config"})
-    assert len(proxy.client.get("/v2/model/info").json()["data"]) == 3
+    health = proxy.client.get("/health").json()
+    assert (health["healthy_count"], health["unhealthy_count"]) == (3, 0)
 
 
 def in_router(proxy: Proxy) -> set[str]:
-    return {entry["model_name"] for entry in proxy.client.get("/v2/model/info").json()["data"]}
+    return {group["model_group"] for group in proxy.client.get("/model_group/info").json()["data"]}
 
 
 def httpx_answer(proxy: Proxy, model: str) -> str:

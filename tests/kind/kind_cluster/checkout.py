@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ KUBE = REPO / ".kube"
 KUBECONFIG = KUBE / "config"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelroute"
 CLUSTERS = CACHE / "clusters"
+WORK = CACHE / "work"
 FIRST_NAME = "modelroute"
 
 
@@ -100,5 +103,17 @@ def machine_lock() -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"the run of {REPO} (pid {os.getpid()})\n")
         lock.flush()
+        shutil.rmtree(WORK, ignore_errors=True)  # of a run that was killed
         yield
         lock.truncate(0)
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A folder for one build, beside what is kept: big files are linked to it and renamed from it, not copied."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=WORK))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

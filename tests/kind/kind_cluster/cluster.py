@@ -155,12 +155,10 @@ def load(name: str, images: list[str]) -> None:
         raise steps.StepError(f"the node of the cluster {name} does not run", "bring it up: cluster.py up", listed)
     there = targets(listed)
     wanted = [image for image in images if not is_loaded(image, there)]
-    with steps.step("load", "the node has every image") as current:
+    with steps.step("load", f"load {', '.join(wanted)}" if wanted else "the node has every image") as current:
         if wanted:
-            current.text = current.outcome = f"load {', '.join(wanted)}"
             into_node = ["docker", "exec", "--interactive", node_of(name), "ctr", "--namespace=k8s.io", "images", "import", "-"]
-            remedy = "is the disk full? see `df -h`"
-            steps.pipe(current, ["docker", "save", *wanted], into_node, remedy=remedy)
+            steps.pipe(current, ["docker", "save", *wanted], into_node, remedy="is the disk full? see `df -h`")
 
 
 def targets(listed: str) -> dict[str, str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,7 +65,7 @@ def build(recipe: Recipe) -> None:
     if inputs_of(recipe.name) == inputs:
         with steps.step("image", f"{recipe.name} is up to date"):
             return
-    with context_folder() as folder:
+    with checkout.work_folder() as folder:
         recipe.fill(folder)
         with steps.step("image", f"build {recipe.name}") as current:
             arguments = {"BASE_IMAGE": recipe.base, **recipe.arguments}
@@ -94,18 +91,6 @@ def drop_superseded() -> None:
         steps.attempt("docker", "rmi", *old)
 
 
-@contextmanager
-def context_folder() -> Iterator[Path]:
-    """A folder in the cache for one build: on the disk of the sources, so that big files are linked, not copied."""
-    root = checkout.CACHE / "work"
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=root))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
 def debian() -> str:
     """The name of a Debian 12 base image that is in the engine: pulled, else made by debootstrap once and kept."""
     stock, own = "debian:bookworm-slim", "modelroute/debian:bookworm"
@@ -116,7 +101,7 @@ def debian() -> str:
         return stock
     archive = checkout.CACHE / "debian" / f"{checkout.digest(DEBOOTSTRAP)}.tar"
     if not archive.is_file():
-        with context_folder() as folder, steps.step("image", "debootstrap Debian 12 (1 to 3 min)") as current:
+        with checkout.work_folder() as folder, steps.step("image", "debootstrap Debian 12 (1 to 3 min)") as current:
             remedy = "on Debian run this as root with debootstrap installed; elsewhere make debian:bookworm-slim available"
             (folder / "root").mkdir()
             steps.run(current, "sh", "-euc", DEBOOTSTRAP, cwd=folder, remedy=remedy)

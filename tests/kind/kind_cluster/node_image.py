@@ -49,7 +49,7 @@ def storage(kind_source: Path) -> tuple[str, list[str]]:
 def build(own: str) -> None:
     """Compile, pack the images that Kubernetes runs into one archive, and build the node around it."""
     base = images.debian()
-    with images.context_folder() as folder:
+    with checkout.work_folder() as folder:
         parts, bundle = folder / "parts", folder / "images.tar"
         tools.build_node_parts(parts)
         kind_source = tools.module_folder(KIND)
@@ -102,9 +102,8 @@ def bundle_images(base: str, parts: Path, names: list[str], bundle: Path) -> Non
 
 def keep(name: str, archive: Path) -> None:
     """Store an image of the engine in the cache."""
-    with steps.step("node", f"keep {name} in {archive}") as current:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = archive.with_suffix(".unfinished")
+    with checkout.work_folder() as folder, steps.step("node", f"keep {name} in {archive}") as current:
         remedy = "is the disk full? see `df -h`"
-        steps.pipe(current, ["docker", "save", name], ["gzip", "-1"], into=unfinished, remedy=remedy)
-        unfinished.rename(archive)
+        steps.pipe(current, ["docker", "save", name], ["gzip", "-1"], into=folder / "image", remedy=remedy)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "image").rename(archive)

@@ -18,16 +18,16 @@ UNUSED_BY_LITELLM = ("polars", "polars-runtime-32")
 
 def ensure() -> list[str]:
     """Have every image in the engine; their names."""
-    return [litellm(), operator()]
+    base = images.python()
+    return [litellm(base), operator(base)]
 
 
-def litellm() -> str:
+def litellm(base: str) -> str:
     """The stock image of LiteLLM, or a stand-in of the same name, entrypoint and paths, built from its wheels."""
     origin = images.inputs_of(LITELLM)
     if origin == "" or (origin is None and images.pull(LITELLM)):
         with steps.step("image", f"{LITELLM} is the stock image"):
             return LITELLM
-    base = images.python()
 
     def fill(folder: Path) -> None:
         """Wheels of LiteLLM's proxy in the versions of the tests' lock, and the stock image's entrypoint."""
@@ -43,13 +43,13 @@ def litellm() -> str:
         return LITELLM
 
 
-def operator() -> str:
+def operator(base: str) -> str:
     """The operator's image, tagged with the version in pyproject.toml."""
     project = (checkout.REPO / "pyproject.toml").read_text()
     found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
     assert found is not None
-    base, lock = images.python(), (OPERATOR / "requirements.lock").read_text()
-    with images.context_folder() as own:
+    lock = (OPERATOR / "requirements.lock").read_text()
+    with checkout.work_folder() as own:
         # Built each time, in a second: only the build backend knows what goes into it.
         wheel = wheels.build_own(own)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HEARTBEAT = 20.0
@@ -106,7 +106,8 @@ def run(
 
     def end() -> None:
         late.set()
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     timer = threading.Timer(timeout, end)
     timer.start()
@@ -118,7 +119,7 @@ def run(
             current.last_line = line
         status = process.wait()
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        end()
         raise
     finally:
         timer.cancel()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 from . import checkout, steps
@@ -74,15 +72,11 @@ def ensure() -> Path:
     """The folder of the tools, built once for this machine, and linked at `.kube/bin` of this checkout."""
     folder = kept_in()
     if not folder.is_dir():
-        with steps.step("go", "compile kind, helm and kubectl (3 min when Go's cache is cold)") as current:
+        text = "compile kind, helm and kubectl (3 min when Go's cache is cold)"
+        with checkout.work_folder() as work, steps.step("go", text) as current:
+            build(current, work / "bin", *TOOLS)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-"))
-            try:
-                build(current, unfinished, *TOOLS)
-                unfinished.chmod(0o755)
-                unfinished.rename(folder)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+            (work / "bin").rename(folder)
             current.outcome = "compiled kind, helm and kubectl"
     link = checkout.KUBE / "bin"
     if not link.is_symlink() or link.readlink() != folder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import tempfile
 from pathlib import Path
 
 from . import checkout, engine, steps
@@ -33,19 +32,17 @@ def download(folder: Path, base: str, requirements: str, *options: str) -> None:
     contents = [Path(option).read_text() for option in options if Path(option).is_file()]
     kept = checkout.CACHE / "wheels" / checkout.digest(python, arch, requirements, *options, *contents)
     if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=kept.parent, prefix="unfinished-"))
-        try:
-            fetch(unfinished, python, arch, requirements, *options)
-            unfinished.rename(kept)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with checkout.work_folder() as work:
+            fetch(work / "wheels", python, arch, requirements, *options)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            (work / "wheels").rename(kept)
     shutil.copytree(kept, folder, copy_function=os.link, ignore=shutil.ignore_patterns("*.txt"))
 
 
 def fetch(folder: Path, python: str, arch: str, requirements: str, *options: str) -> None:
     """Resolve and download."""
     asked, pinned = folder / "asked.txt", folder / "pinned.txt"
+    folder.mkdir()
     asked.write_text(requirements)
     with steps.step("wheels", f"download wheels for Python {python}, {arch}") as current:
         resolve = (UV, "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--no-header", *options)

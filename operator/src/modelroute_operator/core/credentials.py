@@ -16,7 +16,7 @@ COMMON_PARAMS = frozenset({"api_key", "api_base", "api_version", "organization"}
 PARAMS = COMMON_PARAMS | (frozenset(SECRET_PARAMS) - {"litellm_credential_name"}) | frozenset({
     "aws_region_name", "aws_role_name", "aws_session_name", "aws_profile_name", "aws_web_identity_token", "aws_bedrock_runtime_endpoint",
     "vertex_project", "vertex_location", "tenant_id", "client_id", "azure_scope", "region_name",
-    "watsonx_region_name", "watsonx_project_id", "project_id", "space_id",
+    "watsonx_region_name", "project_id", "space_id",
 })  # fmt: skip
 """The litellm params a Secret may hold."""
 ENVIRONMENT_PREFIXES = {

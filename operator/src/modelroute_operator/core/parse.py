@@ -36,7 +36,10 @@ def route(body: Mapping[str, Any]) -> Route:
 def sentence(error: ValidationError) -> str:
     """Gives "spec.backends[0].weight: Input should be greater than or equal to 1; …"."""
     parts = []
-    for detail in error.errors(include_url=False, include_input=False):
+    details = error.errors(include_url=False, include_input=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(other["loc"][: len(detail["loc"])] == detail["loc"] for other in details if other is not detail):
+            continue  # A list whose items are wrong is said to be short of them too.
         where = "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"])
         parts.append(f"{where}: {detail['msg']}")
     return "; ".join(parts)

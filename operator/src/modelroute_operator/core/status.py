@@ -121,7 +121,8 @@ def _status(snapshot: Snapshot, resolution: Resolution, history: History, route:
         "observedGeneration": route.generation,
         "modelName": route.model_name,
         "mode": mode,
-        "proxy": snapshot.release.id,
+        # A release that may not serve the route does not claim it: another may.
+        "proxy": snapshot.release.id if verdicts[Condition.ACCEPTED][1] != Reason.NAMESPACE_NOT_ALLOWED else None,
         "digest": text_digest(line) if confirmed and line else stored.get("digest") if line else None,
         "summary": f"{len(backends) if confirmed else 0}/{len(backends)}",
         "conditions": conditions,

@@ -27,7 +27,7 @@ class Fault:
 
 def faults(spec: Any) -> list[Fault]:
     """Everything the API server would refuse in this spec, by path."""
-    found = []
+    found = [Fault(path=path, sentence=f"{dotted(path)}: Duplicate value") for path in _repeated(spec, _schema(), ("spec",))]
     for error in _validator().iter_errors(spec):
         path = ("spec", *error.absolute_path)
         found.append(Fault(path=path, sentence=f"{dotted(path)}: {_plain(error)}"))
@@ -74,6 +74,20 @@ def _plain(error: Any) -> str:
             return f"{error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
         case _:
             return str(error.message)
+
+
+def _repeated(value: Any, schema: dict[str, Any], path: Path) -> Iterator[Path]:
+    """Items of a keyed list (x-kubernetes-list-type: map) that repeat an earlier one's key."""
+    if schema.get("x-kubernetes-list-type") == "map" and isinstance(value, list):
+        seen = set()
+        for position, item in enumerate(value):
+            key = tuple(str(item.get(name)) for name in schema["x-kubernetes-list-map-keys"]) if isinstance(item, dict) else ()
+            if key in seen:
+                yield (*path, position)
+            seen.add(key)
+    for name, prop in schema.get("properties", {}).items():
+        if isinstance(value, dict) and name in value:
+            yield from _repeated(value[name], prop, (*path, name))
 
 
 @cache

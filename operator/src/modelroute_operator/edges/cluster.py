@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelroute_operator.core.modelroute import GROUP, KIND, PLURAL, VERSION
+from modelroute_operator.core.modelroute_status import ModelRouteStatus
 from modelroute_operator.core.plan import Writes
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Route, SecretId
@@ -19,6 +20,8 @@ from modelroute_operator.edges.settings import Settings
 from modelroute_operator.edges.world import texts
 
 logger = logging.getLogger("modelroute.cluster")
+STATUS_FIELDS = tuple(field.alias or name for name, field in ModelRouteStatus.model_fields.items())
+"""A report is the whole status: what it does not say is taken away."""
 RELEASE_LABEL = "modelroute.dev/release"
 """Not app.kubernetes.io/instance: Argo CD takes that for its own mark, and would prune what it did not install."""
 MASTER_KEYS = ("LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "MODELROUTE_STATUS_TOKEN")
@@ -101,6 +104,12 @@ class Cluster:
             found += (await self.api.call("GET", f"/apis/{GROUP}/{VERSION}{space}/{PLURAL}", seconds=120))["items"]
         return found
 
+    async def proxy_pods(self) -> list[Json]:
+        """The release's proxy pods, ready or not."""
+        selector = f"app.kubernetes.io/instance={self.settings.release},app.kubernetes.io/component=proxy"
+        found: list[Json] = (await self.api.call("GET", f"{self._core}/pods", labelSelector=selector))["items"]
+        return found
+
     async def secret(self, name: SecretId) -> Json | None:
         """One Secret a route refers to."""
         return await self.api.get(f"/api/v1/namespaces/{name[0]}/secrets/{name[1]}")
@@ -119,7 +128,7 @@ class Cluster:
     async def report(self, route: Route, status: Mapping[str, Any]) -> Json | None:
         """Writes one route's status, whole. None where the route is gone."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{route.namespace}/{PLURAL}/{route.name}/status"
-        body = {"metadata": {"uid": route.uid}, "status": {"digest": None, "mode": None, "pullSummary": None, **status}}
+        body = {"metadata": {"uid": route.uid}, "status": {**dict.fromkeys(STATUS_FIELDS), **status}}
         try:
             return await self.api.call("PATCH", path, body, content_type=MERGE_PATCH, fieldManager=FIELD_MANAGER)
         except ApiError as error:

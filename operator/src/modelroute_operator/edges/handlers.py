@@ -1,7 +1,8 @@
 """kopf's handlers: doors, not rooms. They tell the world what was seen; the reconciler does the work.
 
 Two kopf operators run side by side, so that each asks for no more than it may read: one over the users' namespaces
-(ModelRoutes, Secrets), one over the release's own (proxy pods, managed objects).
+(ModelRoutes, Secrets), one over the release's own (proxy pods, managed objects). All are coroutines: kopf runs plain
+functions in threads.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ def of_users(world: World) -> kopf.OperatorRegistry:
     registry = _registry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    def route(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+    async def route(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
         world.saw_route(body, deleted=type == "DELETED")
 
     @kopf.on.event("", "v1", "secrets", registry=registry)
-    def secret(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+    async def secret(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
         world.saw_secret(body, deleted=type == "DELETED")
 
     return registry
@@ -36,15 +37,15 @@ def of_release(world: World, cluster: Cluster, proxies: Proxies) -> kopf.Operato
     registry = _registry()
 
     @kopf.on.event("", "v1", "pods", registry=registry)
-    def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+    async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
         proxies.saw_pod(body, deleted=type == "DELETED")
 
     @kopf.on.event("", "v1", "configmaps", registry=registry)
-    def config_map(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+    async def config_map(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
         world.saw_config_map(name, None if type == "DELETED" else dict(body.get("data") or {}))
 
     @kopf.on.event("", "v1", "secrets", registry=registry)
-    def secret(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
+    async def secret(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
         if name == cluster.credentials_name:
             world.saw_credentials(None if type == "DELETED" else texts(body.get("data") or {}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Route, SecretId
 from modelroute_operator.edges import admission
 
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 NAMESPACE = "default"
 """Where an object without a namespace goes."""
 
@@ -65,15 +67,24 @@ def read(folder: Path) -> Manifests:
 
 
 def _take(found: Manifests, path: Path, node: yaml.Node) -> None:
-    body = _construct(node)
     place = f"{path}:{node.start_mark.line + 1}"
+    try:
+        body = _construct(node)
+    except yaml.YAMLError as error:
+        found.faults.append(f"{place}: not readable as YAML: {getattr(error, 'problem', None) or error}")
+        return
     if not isinstance(body, dict) or not isinstance(body.get("metadata"), dict) or not body["metadata"].get("name"):
         found.faults.append(f"{place}: no Kubernetes object: apiVersion, kind and metadata.name are needed")
         return
     body["metadata"].setdefault("namespace", NAMESPACE)
     name = (str(body["metadata"]["namespace"]), str(body["metadata"]["name"]))
-    if body.get("kind") == "Secret":
-        found.secrets[name] = _secret(body)
+    if not all(isinstance(body["metadata"][part], str) and NAME.fullmatch(body["metadata"][part]) for part in ("namespace", "name")):
+        found.faults.append(f"{place}: metadata.name {body['metadata']['name']!r} is no Kubernetes name: lower-case letters, digits, '-' and '.'")
+    elif body.get("kind") == "Secret":
+        try:
+            found.secrets[name] = _secret(body)
+        except (ValueError, AttributeError):
+            found.faults.append(f"{place}: Secret {name[1]}: its data is no base64 of text; write plain text under stringData")
     elif body.get("kind") == KIND and str(body.get("apiVersion", "")).startswith(GROUP + "/"):
         faults = admission.faults(body.get("spec") or {})
         for fault in faults:
@@ -99,7 +110,7 @@ def _construct(node: yaml.Node) -> Any:
 
 
 def _secret(body: Mapping[str, Any]) -> dict[str, Sealed]:
-    encoded = {key: base64.b64decode(value).decode() for key, value in (body.get("data") or {}).items()}
+    encoded = {key: base64.b64decode(value, validate=True).decode() for key, value in (body.get("data") or {}).items()}
     return {key: Sealed(str(value).strip()) for key, value in {**encoded, **(body.get("stringData") or {})}.items()}
 
 

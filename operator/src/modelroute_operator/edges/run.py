@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from typing import Any
 
 import aiohttp
 import kopf
@@ -12,7 +13,7 @@ import kopf
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Release
 from modelroute_operator.edges import handlers, settings, telemetry
-from modelroute_operator.edges.api import ApiError, connect
+from modelroute_operator.edges.api import ApiError, Json, connect
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.proxies import Proxies
 from modelroute_operator.edges.reconciler import Reconciler
@@ -39,8 +40,10 @@ async def operate(config: Settings) -> None:
 
 async def _operate(config: Settings, cluster: Cluster) -> None:
     world = World()
-    token = await _begin(world, cluster)
+    token, pods = await _begin(world, cluster)
     proxies = Proxies(token, world.touch)
+    for pod in pods:
+        proxies.saw_pod(pod)
     release = Release(
         name=config.release,
         namespace=config.namespace,
@@ -50,17 +53,15 @@ async def _operate(config: Settings, cluster: Cluster) -> None:
         digest_key=token,
     )
     reconciler = Reconciler(world, cluster, proxies, Reporter(world, cluster), release, settings.cost_map())
-    scope: dict[str, object] = {"clusterwide": True} if config.everywhere else {"namespaces": list(config.namespaces)}
+    scope: dict[str, Any] = {"clusterwide": True} if config.everywhere else {"namespaces": list(config.namespaces)}
     stop = asyncio.Event()
+    # kopf asks the system for a user name otherwise, and an arbitrary uid has none.
+    common: dict[str, Any] = {"stop_flag": stop, "identity": release.id}
+    of_users = kopf.operator(registry=handlers.of_users(world), settings=handlers.settings_of_users(), liveness_endpoint=HEALTH, **common, **scope)
+    own: dict[str, Any] = {"namespaces": [config.namespace]}
+    of_release = kopf.operator(registry=handlers.of_release(world, cluster, proxies), settings=handlers.settings_of_release(cluster), **common, **own)
     world.touch()
-    parts = {
-        asyncio.create_task(kopf.operator(registry=handlers.of_users(world), settings=handlers.settings_of_users(), stop_flag=stop, liveness_endpoint=HEALTH, **scope)),  # type: ignore[arg-type]
-        asyncio.create_task(
-            kopf.operator(registry=handlers.of_release(world, cluster, proxies), settings=handlers.settings_of_release(cluster), stop_flag=stop, namespaces=[config.namespace])
-        ),
-        asyncio.create_task(reconciler.run()),
-        asyncio.create_task(_resync(world, cluster)),
-    }
+    parts = {asyncio.create_task(part) for part in (of_users, of_release, reconciler.run(), _resync(world, cluster))}
     await asyncio.sleep(0)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -74,8 +75,8 @@ async def _operate(config: Settings, cluster: Cluster) -> None:
         task.result()
 
 
-async def _begin(world: World, cluster: Cluster) -> Sealed:
-    """Master key, and all that exists now; tried until the API server answers."""
+async def _begin(world: World, cluster: Cluster) -> tuple[Sealed, list[Json]]:
+    """Master key, and all that exists now, proxy pods too: a restart must not look like a change. Tried until the API server answers."""
     said = ""
     while True:
         try:
@@ -84,6 +85,7 @@ async def _begin(world: World, cluster: Cluster) -> Sealed:
             world.config_maps, world.credentials = await cluster.managed()
             for body in await cluster.routes():
                 world.saw_route(body)
+            pods = await cluster.proxy_pods()
         except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             sentence = f"cannot start yet: {error or type(error).__name__}; tried again every {RETRY_SECONDS:.0f} s"
             if sentence != said:
@@ -92,7 +94,7 @@ async def _begin(world: World, cluster: Cluster) -> Sealed:
             await asyncio.sleep(RETRY_SECONDS)
         else:
             logger.info("release %s: %d ModelRoutes found", cluster.settings.release, len(world.routes))
-            return token
+            return token, pods
 
 
 async def _resync(world: World, cluster: Cluster) -> None:

@@ -63,7 +63,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _selector(text: str) -> dict[str, str]:
     pairs = [word.partition("=") for word in _words(text)]
-    if any(not separator for _, separator, _ in pairs):
+    if any(not separator or "!" in name or " " in name.strip() for name, separator, _ in pairs):
         message = f"MODELROUTE_ROUTE_SELECTOR is {text!r}: write it as label=value,label=value"
         raise ValueError(message)
     return {name.strip(): value.lstrip("=").strip() for name, _, value in pairs}
