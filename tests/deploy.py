@@ -55,7 +55,25 @@ def hash_of(files: dict[str, str]) -> str:
 
 def release() -> None:
     """`helm install`, or an upgrade of what is there."""
-    command = ("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", "--take-ownership", *VALUES, "--wait", "--timeout", "6m")
+    # The tag stays while the content changes: another content is another pod.
+    operator = run("docker", "image", "inspect", "--format", "{{.Id}}", "modelroute/operator:0.1.0").strip().removeprefix("sha256:")[:12]
+    rolls = ("--set-string", f"operator.podAnnotations.image={operator}")
+    command = (
+        "helm",
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+        "--take-ownership",
+        *VALUES,
+        *rolls,
+        "--wait",
+        "--timeout",
+        "6m",
+    )
     run(*command, timeout=420)
 
 

@@ -160,6 +160,10 @@ class Table:
         files = [f"{file} {digest}" for file, digest in sorted(self.digests.items())]
         return digest_of("\n".join([*files, f"credentials {self.secret_digest}"]))
 
+    def differs(self, secret: Mapping[str, str] | None) -> bool:
+        """Whether the Secret's content is known and not the one held."""
+        return secret is not None and keyed_digest_of(secret) != self.secret_digest
+
     def update(
         self,
         files: Iterable[str] | None = None,
@@ -170,7 +174,7 @@ class Table:
 
         files: every shard there is. texts: the changed ones, whole. secret: all credentials. None: unchanged.
         """
-        if secret is not None:
+        if secret is not None and self.differs(secret):
             self.secret, self.secret_digest = dict(secret), keyed_digest_of(secret)
         touched = set(self.unmet)
         if files is not None:
@@ -884,7 +888,7 @@ class Plugin:
         if proxy_server.llm_router is None:
             return "LiteLLM is still starting."
         if not self.table.loaded:
-            return self.status.get("message") or "The first configuration is not loaded yet."
+            return self.status.get("message") or "No configuration has come yet; the operator writes it."
         return None
 
     async def news(self, after: int, wait: float) -> dict[str, Any]:
@@ -906,9 +910,9 @@ class Torn(Exception):
 
 
 class Source(Protocol):
-    """Where `load` reads from. `secret` is the newest content of the credentials Secret that was seen."""
+    """Where `load` reads from. `secret` is the newest content of the credentials Secret that was read, if any."""
 
-    secret: dict[str, str]
+    secret: dict[str, str] | None
 
     async def read_shard(self, file: str, config_map: str) -> str: ...
     async def read_secret(self) -> None: ...
@@ -926,9 +930,8 @@ async def load(plugin: Plugin, source: Source, index_text: str) -> None:
     for file, text in texts.items():
         if digest_of(text) != shards[file]["digest"]:
             raise Torn(f"{file} is not the version that index.json names.")
-    secret = source.secret if keyed_digest_of(source.secret) != table.secret_digest else None
-    if secret is not None or changed or not table.loaded or table.digests.keys() != shards.keys():
-        plugin.apply(shards, texts, secret)
+    if changed or not table.loaded or table.digests.keys() != shards.keys() or table.differs(source.secret):
+        plugin.apply(shards, texts, source.secret)
 
 
 FAILURES = (Torn, aiohttp.ClientError, OSError, ValueError, LookupError, TypeError)  # of reading
@@ -944,7 +947,7 @@ class Directory:
         self.plugin = plugin
         self.routes = directory / "routes"
         self.credentials = directory / "credentials"
-        self.secret: dict[str, str] = {}
+        self.secret: dict[str, str] | None = None
 
     async def run(self) -> None:
         """Follow the directory: never returns."""
@@ -956,7 +959,7 @@ class Directory:
             if stamps != seen:
                 try:
                     await self.read_secret()
-                    if self.plugin.table.loaded and keyed_digest_of(self.secret) != self.plugin.table.secret_digest:
+                    if self.plugin.table.loaded and self.plugin.table.differs(self.secret):
                         self.plugin.apply(secret=self.secret)
                     await load(self.plugin, self, watched[0].read_text())
                     seen, failures = stamps, 0
@@ -999,7 +1002,7 @@ class ApiServer:
         self.namespace = os.environ["MODELROUTE_NAMESPACE"]
         self.index_name = os.environ["MODELROUTE_ROUTES"]
         self.secret_name = os.environ["MODELROUTE_CREDENTIALS"]
-        self.secret: dict[str, str] = {}
+        self.secret: dict[str, str] | None = None
         self._secret_version = -1
         self._index: dict[str, Any] = {}
         self._offered = asyncio.Event()
@@ -1043,7 +1046,7 @@ class ApiServer:
         self._secret_version = version
         data: dict[str, str] = secret.get("data") or {}
         self.secret = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
-        if self.plugin.table.loaded and keyed_digest_of(self.secret) != self.plugin.table.secret_digest:
+        if self.plugin.table.loaded and self.plugin.table.differs(self.secret):
             self.plugin.apply(secret=self.secret)
 
     async def read_shard(self, file: str, config_map: str) -> str:
@@ -1058,30 +1061,26 @@ class ApiServer:
             self._take_secret(secret)
 
     async def _follow(self, kind: str, name: str, take: Callable[[dict[str, Any]], None]) -> None:
-        """Call `take` with the object and every newer state of it that can be had, without a gap: never returns."""
-        version: str | None = None  # None: unknown. "": any; a watch then begins with the object as it is
-        failures, opened = 0, 0.0
+        """Call `take` with the object and every newer state of it that can be had, without a gap: never returns.
+
+        A watch from no version begins with the object as it is. (One from the version that a GET tells may be
+        refused: objects that rarely change have versions that are long gone.)
+        """
+        version, failures, opened = "", 0, 0.0
         while True:
             try:
-                if version is None:
-                    item = await self._get(kind, name)
-                    version = item["metadata"]["resourceVersion"] if item else ""
-                    if item:
-                        take(item)
                 async for event, item in self._watch(kind, name, version):
                     if event == "OPENED":
                         opened = time.monotonic()
-                        missing = f"{name} does not exist yet: the operator writes it."
-                        self.plugin.problem(name, None if version else missing)
-                        continue
-                    version = item["metadata"]["resourceVersion"]
+                    else:
+                        version, failures = item["metadata"]["resourceVersion"], 0
+                    self.plugin.problem(name, f"{name} was deleted." if event == "DELETED" else None)
                     if event in ("ADDED", "MODIFIED"):
-                        self.plugin.problem(name, None)
                         take(item)
                 raise ConnectionError("the watch ended")  # noqa: TRY301
             except FAILURES as error:
                 if isinstance(error, Unexpected):
-                    version = None
+                    version = ""
                 failures = 1 if opened and time.monotonic() - opened > 1 else failures + 1
                 opened = 0.0
                 if failures > 1:  # one alone is a watch that was over or cut, and nothing is missed by that

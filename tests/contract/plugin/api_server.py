@@ -74,6 +74,10 @@ class ApiServer:
     def write_secret(self, credentials: dict[str, str]) -> None:
         self._do(lambda: self._put("secrets", "litellm-credentials", encoded(credentials)))
 
+    @property
+    def watchers(self) -> int:
+        return len(self._open)
+
     def cut(self) -> None:
         """Drop every watch's connection, as a load balancer or a restarting server does."""
         self._do(lambda: [task.cancel() for task in self._open])
