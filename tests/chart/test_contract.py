@@ -87,6 +87,40 @@ def test_operator_learns_its_release(default: list[Object]) -> None:
     }
 
 
+def test_operator_learns_where_ollama_is(helm: Helm) -> None:
+    ours = _environment(helm.objects("--set=ollama.enabled=true", "--set=ollama.insecureRegistries={registry:5000,other}"), "litellm-operator")
+    assert {name: value for name, value in ours.items() if "OLLAMA" in name} == {
+        "MODELROUTE_OLLAMA_API_BASE": "http://litellm-ollama:11434",
+        "MODELROUTE_OLLAMA_SERVICE": "litellm-ollama-pods",
+        "MODELROUTE_OLLAMA_STORAGE": "50Gi",
+        "MODELROUTE_OLLAMA_INSECURE_REGISTRIES": "registry:5000,other",
+    }
+    elsewhere = _environment(helm.objects("--set=ollama.externalUrl=http://ollama.ollama:11434"), "litellm-operator")
+    assert {name: value for name, value in elsewhere.items() if "OLLAMA" in name} == {"MODELROUTE_OLLAMA_API_BASE": "http://ollama.ollama:11434"}
+
+
+def test_each_ollama_replica_has_a_name_and_a_volume(helm: Helm) -> None:
+    objects = helm.objects("--set=ollama.enabled=true")
+    workload = _object(objects, "StatefulSet", "litellm-ollama")["spec"]
+    assert _object(objects, "Service", workload["serviceName"])["spec"]["clusterIP"] == "None"
+    mounts = {mount["mountPath"] for mount in workload["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts == {"/var/lib/ollama", "/tmp"}
+    assert [claim["metadata"]["name"] for claim in workload["volumeClaimTemplates"]] == ["models"]
+
+
+def test_only_proxy_and_operator_reach_ollama(helm: Helm) -> None:
+    policy = _object(helm.objects("--set=ollama.enabled=true"), "NetworkPolicy", "litellm-ollama")["spec"]
+    callers = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for rule in policy["ingress"] for peer in rule["from"]]
+    assert callers == ["proxy", "operator"]
+
+
+def test_a_gpu_is_asked_for_as_a_limit(helm: Helm) -> None:
+    objects = helm.objects("--set=ollama.enabled=true", "--set=ollama.gpu.count=2", "--set=ollama.gpu.runtimeClassName=nvidia")
+    pod = _object(objects, "StatefulSet", "litellm-ollama")["spec"]["template"]["spec"]
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": 2}
+
+
 def test_plugin_is_shipped_byte_by_byte(default: list[Object]) -> None:
     assert _object(default, "ConfigMap", "litellm-config")["data"]["hot_reload.py"] == (FILES / "hot_reload.py").read_text()
 

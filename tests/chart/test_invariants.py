@@ -20,8 +20,8 @@ def _of(objects: list[Object], kind: str) -> list[Object]:
 
 
 def _pods(objects: list[Object]) -> Iterator[tuple[Object, dict[str, Any]]]:
-    """Each Deployment with the spec of its pods."""
-    for deployment in _of(objects, "Deployment"):
+    """Each Deployment or StatefulSet with the spec of its pods."""
+    for deployment in [*_of(objects, "Deployment"), *_of(objects, "StatefulSet")]:
         yield deployment, deployment["spec"]["template"]["spec"]
 
 
@@ -55,6 +55,8 @@ def test_names_fit_in_63_characters(objects: list[Object]) -> None:
     # Names of roles are not DNS labels.
     names = [obj["metadata"]["name"] for obj in objects if "Role" not in obj["kind"]]
     names += [name for name in _mounted(objects) if name]
+    # Kubernetes labels a StatefulSet's pods with the name of their revision: its own and ten characters.
+    names += [f"{obj['metadata']['name']}-0123456789" for obj in _of(objects, "StatefulSet")]
     for name in names:
         assert len(name) <= 63, name
 
@@ -75,7 +77,7 @@ def test_pods_meet_the_restricted_standard(objects: list[Object]) -> None:
 
 
 def test_probes_cost_nothing(objects: list[Object]) -> None:
-    free = {"/health/liveliness", "/modelroutes/ready", "/healthz"}
+    free = {"/health/liveliness", "/modelroutes/ready", "/healthz", "/"}
     for _, pod in _pods(objects):
         for container in pod["containers"]:
             probes = [container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")]
@@ -161,7 +163,7 @@ def test_a_cluster_role_only_for_all_namespaces(case: str, objects: list[Object]
 
 
 def test_selectors_match_the_pods(objects: list[Object]) -> None:
-    templates = [deployment["spec"]["template"]["metadata"]["labels"] for deployment in _of(objects, "Deployment")]
+    templates = [workload["spec"]["template"]["metadata"]["labels"] for workload, _ in _pods(objects)]
     for obj in objects:
         spec = obj.get("spec", {})
         selector = spec.get("podSelector") or spec.get("selector")
@@ -181,11 +183,10 @@ def test_a_pod_may_finish_what_it_answers(objects: list[Object]) -> None:
     assert pod["terminationGracePeriodSeconds"] > delay + drain
 
 
-@pytest.mark.parametrize("component", ["proxy", "operator"])
-def test_services_leak_nothing_into_the_environment(objects: list[Object], component: str) -> None:
+def test_services_leak_nothing_into_the_environment(objects: list[Object]) -> None:
     """A Service named `litellm` would set LITELLM_PORT."""
-    _, pod = _component(objects, component)
-    assert pod["enableServiceLinks"] is False
+    for _, pod in _pods(objects):
+        assert pod["enableServiceLinks"] is False
 
 
 def test_names_that_yaml_takes_for_something_else_stay_names(helm: Helm) -> None:

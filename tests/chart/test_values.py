@@ -26,7 +26,12 @@ EVERYTHING = HERE / "values-everything.yaml"
 # Not options of this chart: what Helm and a parent chart put among its values.
 OF_A_PARENT_CHART = {"global", "enabled"}
 # Options of values-everything.yaml without which the chart refuses its other values.
-OTHER_THAN_DEFAULT: dict[str, Any] = {"ingress.hosts": ["other.example"], "httpRoute.parentRefs": [{"name": "other"}]}
+OTHER_THAN_DEFAULT: dict[str, Any] = {
+    "ingress.hosts": ["other.example"],
+    "httpRoute.parentRefs": [{"name": "other"}],
+    "ollama.externalUrl": "http://ollama.ollama:11434",
+    "ollama.persistence.volume": {"emptyDir": {}},
+}
 
 Tree = dict[str, Any]
 
@@ -107,7 +112,13 @@ def test_every_option_is_explained_once() -> None:
 def test_everything_sets_every_option_to_something_else() -> None:
     defaults, everything = _read(CHART / "values.yaml"), _read(EVERYTHING)
     # Their default is what makes the options beside them matter.
-    same = {f"{component}.serviceAccount.create" for component in ("proxy", "operator")} | {"proxy.podDisruptionBudget.enabled"}
+    same = {f"{component}.serviceAccount.create" for component in ("proxy", "operator")} | {
+        "proxy.podDisruptionBudget.enabled",
+        "ollama.networkPolicy.enabled",
+        # Instead of the chart's own server, and of its claims.
+        "ollama.externalUrl",
+        "ollama.persistence.volume",
+    }
     for path, _ in _options(_read(SCHEMA)):
         assert _has(everything, path), f"{path} is not in {EVERYTHING.name}"
         assert (_get(everything, path) != _get(defaults, path)) == (path not in same), path
@@ -126,6 +137,8 @@ def _without(everything: Tree, path: str, default: Any) -> Tree:
         del section[key]
     if path == "proxy.replicas":
         values["proxy"]["autoscaling"]["enabled"] = False
+    if path == "ollama.externalUrl":
+        values["ollama"]["enabled"] = False
     return values
 
 
@@ -217,6 +230,9 @@ def test_readme_lists_every_option() -> None:
         ("httpRoute.enabled=true", "httpRoute.enabled is true, but httpRoute.parentRefs names no Gateway."),
         ("operator.watchNamespaces={*,ai}", 'is either ["*"], all namespaces, or a list of names.'),
         ("proxy.serviceAccount.create=false", "proxy.serviceAccount.name names none."),
+        ("ollama.enabled=true,ollama.externalUrl=http://ollama:11434", "set one of the two."),
+        ("ollama.env.OLLAMA_MODELS=/tmp", "invalid propertyName 'OLLAMA_MODELS'"),
+        ("ollama.insecureRegistries={http://registry}", "does not match pattern"),
     ],
 )
 def test_mistake_is_refused_with_a_sentence(helm: Helm, argument: str, sentence: str) -> None:

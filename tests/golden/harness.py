@@ -142,7 +142,7 @@ class Operator:
         return new
 
     def _found(self) -> tuple[dict[str, Route], dict[SecretId, Mapping[str, Sealed]]]:
-        found = {key_of(body): parse.route(self._stored(body)) for body in self._applied if body["kind"] == "ModelRoute"}
+        found = {key_of(body): parse.route({**self._stored(body), "status": self.statuses.get(key_of(body))}) for body in self._applied if body["kind"] == "ModelRoute"}
         return found, {(key_of(body).split("/")[0], body["metadata"]["name"]): secret_of(body) for body in self._applied if body["kind"] == "Secret"}
 
     def _snapshot(self, found: dict[str, Route], secrets: dict[SecretId, Mapping[str, Sealed]], now: str, proxies: tuple[Proxy, ...]) -> Snapshot:
@@ -214,7 +214,7 @@ def documents(outcome: Outcome) -> list[Json]:
     found.append({"apiVersion": "v1", "kind": "Secret", "metadata": _Line(name="litellm-credentials", namespace="ai"), "stringData": values})
     maps = sorted(outcome.desired.config_maps.items(), key=lambda item: (item[0] == outcome.desired.index, item[0]))
     found += [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": _Line(name=name, namespace="ai"), "data": dict(sorted(data.items()))} for name, data in maps]
-    for key in outcome.resolution.covered:
+    for key in sorted(outcome.resolution.covered):
         state = {name: [_Line(item) for item in value] if name in {"conditions", "backends"} else value for name, value in outcome.statuses[key].items()}
         namespace, name = key.split("/")
         found.append({"apiVersion": "modelroute.dev/v1alpha1", "kind": "ModelRoute", "metadata": _Line(name=name, namespace=namespace), "status": state})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelroute_operator.core import parse
@@ -61,6 +62,8 @@ def snapshot(
     release: Release | None = None,
 ) -> Snapshot:
     """A world with these routes."""
+    claims = {key: status.get("proxy", "") for key, status in (statuses or {}).items()}
+    routes = [replace(r, claimed_by=claims[r.key]) if r.key in claims else r for r in routes]
     return Snapshot(
         now=NOW, release=release or globals()["release"](), cost_map=COSTS, routes={r.key: r for r in routes}, secrets=secrets or {},
         published=published or Published(), statuses=statuses or {}, proxies=proxies,

@@ -102,7 +102,7 @@ def test_a_field_of_the_route_wins_over_the_secret() -> None:
     data = {"AZURE_API_KEY": "k", "AZURE_API_BASE": "https://secret.example", "AZURE_API_VERSION": "1"}
     found = credentials.of(make.backend_of(provider="azure", credentialsSecretRef={"name": "s"}, apiBase="https://x.example", apiVersion="2"), "ai", make.secrets(s=data))
     assert isinstance(found, Credentials)
-    assert set(found.keys) == set(found.values) - {"ai.s_AZURE_API_KEY"} | {"api_key"} == {"api_key"}
+    assert set(found.keys) == set(found.sources) - {"ai.s_AZURE_API_KEY"} | {"api_key"} == {"api_key"}
 
 
 MISSING = {

@@ -72,9 +72,7 @@ def test_a_long_step_shows_that_it_is_alive(capsys: pytest.CaptureFixture[str], 
 
 
 @pytest.mark.parametrize(("timeout", "ended"), [(60, "exited with status 3"), (0.2, "did not end within 0 s")])
-def test_a_failed_step_is_one_sentence_with_the_end_of_the_output(
-    timeout: float, ended: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_step_is_one_sentence_with_the_end_of_the_output(timeout: float, ended: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("sh", "-c", "seq 100; sleep 0.4; exit 3")
     with pytest.raises(steps.StepError) as caught, steps.step("node", "build it") as current:
         steps.run(current, *command, remedy="look at it", timeout=timeout)

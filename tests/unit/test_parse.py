@@ -65,4 +65,4 @@ def test_metadata(sentence: str) -> None:
 
 def test_a_route_that_is_being_deleted_is_not_served() -> None:
     going = make.route("r", meta={"deletionTimestamp": "2026-07-01T10:00:00Z"})
-    assert routes.resolve(make.snapshot([going])).covered == ()
+    assert routes.resolve(make.snapshot([going])).covered == {}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelroute_operator.core import objects, proxy_config, routes
+from modelroute_operator.core import objects, proxy_config, routes, status
 from modelroute_operator.core.conditions import Reason
+from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Memo, Resolution
 from modelroute_operator.core.sealed import Sealed
-from modelroute_operator.core.snapshot import Published, Route, Snapshot
+from modelroute_operator.core.snapshot import Proxy, Published, Route, Snapshot
 from unit import make
 
 NAMES = st.sampled_from(["gpt", "chat", "embed", "spare", "r0", "r1"])
@@ -45,8 +47,8 @@ def view(resolution: Resolution) -> dict[str, Any]:
     """Everything a resolution says, comparable."""
     return {
         "lines": {key: proxy_config.line(served, make.release()) for key, served in resolution.served.items()},
-        "problems": resolution.problems, "modes": resolution.modes, "credentials": resolution.credentials,
-        "vectors": resolution.vectors, "covered": resolution.covered, "elsewhere": resolution.claimed_elsewhere,
+        "problems": resolution.problems, "modes": {key: judged.mode for key, judged in resolution.covered.items()}, "credentials": resolution.credentials,
+        "vectors": resolution.vectors, "covered": sorted(resolution.covered), "elsewhere": resolution.claimed_elsewhere,
     }  # fmt: skip
 
 
@@ -144,3 +146,50 @@ def test_a_route_that_wants_a_missing_secret_keeps_its_names_for_when_it_comes()
     resolution = routes.resolve(make.snapshot([waiting, make.route("young", modelName="gpt")]))
     assert list(resolution.served) == []
     assert resolution.problems["ai/young"][0].reason is Reason.MODEL_NAME_CONFLICT
+
+
+@settings(deadline=None)
+@given(CHANGES)
+def test_memos_of_objects_publications_and_statuses_change_no_byte_whatever_happens(changes: list[tuple[str, str, Any]]) -> None:
+    """What the operator does per change is what it would do if it looked at everything each time."""
+    kept, fresh = _Operator(memos=True), _Operator(memos=False)
+    world: dict[str, Route] = {}
+    secrets, generations = dict(SECRETS), {}
+    for kind, name, value in changes:
+        if kind == "secret":
+            secrets.pop(("ai", name), None)
+            if value:
+                secrets["ai", name] = {"api_key": Sealed(value)}
+        elif kind == "delete":
+            world.pop(f"ai/{name}", None)
+        else:
+            generations[name] = generations.get(name, 0) + 1
+            world[f"ai/{name}"] = make.route(name, *value["backends"], created=value["created"], meta={"generation": generations[name]}, **value["spec"])
+        assert kept.turn(world, secrets) == fresh.turn(world, secrets)
+
+
+class _Operator:
+    """One turn after another, with memos or without."""
+
+    def __init__(self, *, memos: bool) -> None:
+        self.memos = (Memo(), objects.Memo(), status.Memo()) if memos else (None, None, None)
+        self.history, self.published, self.lines, self.statuses = History(), Published(), {}, {}
+
+    def turn(self, world: dict[str, Route], secrets: dict[Any, Any]) -> tuple[Any, ...]:
+        mine, layout, looks = self.memos
+        snapshot = make.snapshot(world.values(), secrets=dict(secrets), published=self.published)
+        resolution = routes.resolve(snapshot, mine)
+        rendered = {key: proxy_config.line(served, make.release()) for key, served in resolution.served.items()}
+        self.lines = {key: self.lines[key] if self.lines.get(key) == line else line for key, line in rendered.items()}
+        desired = objects.of(self.lines, resolution.credentials, resolution.vectors, name="r", before=self.published.shard_count, key=Sealed("k"), memo=layout)
+        number = self.history.publish(desired.digest, self.lines)
+        self.published = Published(shard_count=desired.shard_count, lines=self.lines, credentials=desired.credentials, vectors=resolution.vectors)
+        self.statuses = {key: stored for key, stored in self.statuses.items() if key in world}
+        written = []
+        for serves in (None, number - 1, number):
+            snapshot = make.snapshot(world.values(), secrets=dict(secrets), published=self.published, proxies=(Proxy(name="p", sequence=serves),))
+            snapshot = replace(snapshot, statuses=self.statuses)
+            reports, held = status.of(snapshot, resolution, self.history, settled=number - 1, memo=looks, touched=resolution.touched)
+            self.statuses |= {report.route.key: report.status for report in reports}
+            written.append((sorted((report.route.key, str(report.status)) for report in reports), held))
+        return desired.config_maps, desired.digest, desired.credentials, written

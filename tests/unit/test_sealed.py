@@ -10,7 +10,6 @@ import traceback
 
 import pytest
 from modelroute_operator.core import objects, routes, sealed
-from modelroute_operator.core.credentials import Credentials
 from modelroute_operator.core.plan import Observed, Writes
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Published
@@ -22,7 +21,6 @@ ONE = Sealed(SECRET)
 HOLDERS = {
     "itself": ONE,
     "a mapping": {"k": ONE},
-    "credentials": Credentials(keys={"api_key": "k"}, values={"k": ONE}),
     "what is published": Published(credentials={"k": ONE}),
     "what is observed": Observed(credentials={"k": ONE}),
     "what is to be written": Writes(credentials={"k": ONE}, config_maps=(), deletions=()),

@@ -3,6 +3,16 @@
 {{- default .Release.Name .Values.fullnameOverride | replace "." "-" | trunc 51 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* Ollama's StatefulSet and Service. A StatefulSet's pods carry its name and 11 characters more in a label. */}}
+{{- define "litellm-proxy.ollama" -}}
+{{- include "litellm-proxy.fullname" . | trunc 45 | trimSuffix "-" -}}-ollama
+{{- end -}}
+
+{{/* Ollama's headless Service: <pod>.<this> names one replica. */}}
+{{- define "litellm-proxy.ollamaReplicas" -}}
+{{- include "litellm-proxy.ollama" . -}}-pods
+{{- end -}}
+
 {{- define "litellm-proxy.masterKeySecret" -}}
 {{- default (printf "%s-master-key" (include "litellm-proxy.fullname" .)) .Values.masterKey.existingSecret -}}
 {{- end -}}
@@ -32,7 +42,8 @@ app.kubernetes.io/component: {{ last . }}
 {{- $labels := include "litellm-proxy.selectorLabels" . | fromYaml -}}
 {{- $_ := set $labels "app.kubernetes.io/part-of" "modelroute" -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
-{{- $_ := set $labels "app.kubernetes.io/version" (ternary $chart.AppVersion $chart.Version (eq (last .) "proxy")) -}}
+{{- $versions := dict "proxy" $chart.AppVersion "operator" $chart.Version "ollama" $root.Values.ollama.image.tag -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (get $versions (last .)) -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $chart.Name $chart.Version | replace "+" "_") -}}
 {{- toYaml (merge $labels $root.Values.commonLabels) -}}
 {{- end -}}
@@ -44,6 +55,15 @@ name: {{ printf "%s%s" (include "litellm-proxy.fullname" $root) (last .) | quote
 namespace: {{ $root.Release.Namespace | quote }}
 labels:
   {{- include "litellm-proxy.labels" (list $root (index . 1)) | nindent 2 }}
+{{- end -}}
+
+{{/* The same for an object of Ollama's. Call with (list $ "-suffix of the name"). */}}
+{{- define "litellm-proxy.ollamaMetadata" -}}
+{{- $root := first . -}}
+name: {{ printf "%s%s" (include "litellm-proxy.ollama" $root) (last .) | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
+labels:
+  {{- include "litellm-proxy.labels" (list $root "ollama") | nindent 2 }}
 {{- end -}}
 
 {{/* Labels of a pod: without versions, so that only a change of the pod itself replaces it. Call with (list $ "proxy"). */}}
@@ -67,10 +87,15 @@ labels:
 
 {{/* Where a pod runs, and as whom: the part of a pod spec that proxy and operator share. Call with (list $ "proxy"). */}}
 {{- define "litellm-proxy.podSettings" -}}
-{{- $root := first . -}}
-{{- $values := index $root.Values (last .) -}}
 serviceAccountName: {{ include "litellm-proxy.serviceAccount" . | quote }}
 automountServiceAccountToken: true
+{{ include "litellm-proxy.podPlacement" . }}
+{{- end -}}
+
+{{/* The part of a pod spec that all pods share. Call with (list $ "proxy"). */}}
+{{- define "litellm-proxy.podPlacement" -}}
+{{- $root := first . -}}
+{{- $values := index $root.Values (last .) -}}
 # A Service named like the release would put LITELLM_PORT=tcp://... and the like into the environment.
 enableServiceLinks: false
 {{- with $root.Values.imagePullSecrets }}

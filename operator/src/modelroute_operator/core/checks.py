@@ -45,8 +45,8 @@ class Claim:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """modelName, then the aliases."""
-        return (self.route.model_name, *self.spec.aliases)
+        """modelName, then the aliases; each once, also where an alias repeats the default modelName."""
+        return tuple(dict.fromkeys((self.route.model_name, *self.spec.aliases)))
 
     @property
     def vectors(self) -> str | None:

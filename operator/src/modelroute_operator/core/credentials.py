@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from modelroute_operator.core.conditions import Problem, Reason
 from modelroute_operator.core.modelroute import SECRET_PARAMS, Backend
 from modelroute_operator.core.sealed import Sealed
-from modelroute_operator.core.snapshot import Secrets
+from modelroute_operator.core.snapshot import SecretId, Secrets
 
 COMMON_PARAMS = frozenset({"api_key", "api_base", "api_version", "organization"})
 """Params that LiteLLM reads from <PROVIDER>_<PARAM> in the environment."""
@@ -64,14 +64,20 @@ KEYLESS = frozenset({"ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llama
 """Providers that work without an api_key: local servers, and clouds with their own identity."""
 
 
+Source = tuple[SecretId, str]
+"""A Secret, and a key in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """One backend's credentials: litellm param → key in the managed Secret, and those keys' values."""
+    """One backend's credentials: litellm param → key in the managed Secret, and where those keys' values come from.
+
+    The values themselves are looked up when the Secret is written: a rotated key is no reason to judge a route again.
+    """
 
     keys: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, Sealed] = field(default_factory=dict)
-    last_good: bool = False
-    """They are what the backend was last served with: the Secret no longer gives them."""
+    sources: Mapping[str, Source | None] = field(default_factory=dict)
+    """Key in the managed Secret → the user's Secret and its key; None: what was last published, since the Secret no longer gives it."""
 
 
 def key_of(namespace: str, secret: str, key: str) -> str:
@@ -126,7 +132,7 @@ def _single(backend: str, namespace: str, secret: str, key: str, secrets: Secret
             message=f"backend {backend}: key {key} of Secret {namespace}/{secret} {state}; add it, or correct apiKeySecretRef.key",
         )
     name = key_of(namespace, secret, key)
-    return Credentials(keys={"api_key": name}, values={name: value})
+    return Credentials(keys={"api_key": name}, sources={name: ((namespace, secret), key)})
 
 
 def _whole(backend: Backend, namespace: str, secret: str, secrets: Secrets) -> Credentials | Problem:
@@ -148,7 +154,7 @@ def _whole(backend: Backend, namespace: str, secret: str, secrets: Secrets) -> C
             message=f"backend {backend.name}: Secret {namespace}/{secret} has no {names} for provider {backend.provider}; add it to the Secret",
         )
     named = {param: key_of(namespace, secret, key) for param, key in sorted(keys.items())}
-    return Credentials(keys=named, values={named[param]: data[key] for param, key in keys.items()})
+    return Credentials(keys=named, sources={named[param]: ((namespace, secret), key) for param, key in keys.items()})
 
 
 def _needed(backend: Backend, given: Mapping[str, str]) -> list[str]:
@@ -157,6 +163,11 @@ def _needed(backend: Backend, given: Mapping[str, str]) -> list[str]:
     if backend.provider == "azure" and not backend.api_base:
         needed.append("api_base")
     return needed
+
+
+def shape(data: Mapping[str, Sealed] | None) -> frozenset[tuple[str, bool]] | None:
+    """The keys of a Secret, and whether they hold something; None where there is no Secret. While this stays, so does every verdict."""
+    return None if data is None else frozenset((key, bool(value.reveal())) for key, value in data.items())
 
 
 def not_found(backend: str, namespace: str, secret: str) -> Problem:

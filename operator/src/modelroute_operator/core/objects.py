@@ -77,43 +77,93 @@ def shards_needed(size: int, before: int) -> int:
     return before if count < before <= count * 2 and before <= MAX_SHARDS else count
 
 
-def of(lines: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, before: int, key: Sealed) -> Objects:
+class Memo:
+    """The texts laid out last: a line that is the same object stays where it is, and a shard without a new line keeps its text."""
+
+    def __init__(self) -> None:
+        """Nothing is laid out."""
+        self._lines: Mapping[str, str] = {}
+        self._size = 0
+        self._shards: list[dict[str, str]] = []
+        self._sealed: tuple[Mapping[str, Sealed], str] | None = None
+        self.texts: dict[str, str] = {}
+        """File → text."""
+        self.digests: dict[str, str] = {}
+
+    def lay_out(self, lines: Mapping[str, str], before: int) -> None:
+        """Brings `texts` and `digests` up to date. `before`: shards in use now."""
+        old = self._lines
+        changed = [key for key, line in lines.items() if old.get(key) is not line]
+        gone = old.keys() - lines.keys() if len(old) + sum(key not in old for key in changed) != len(lines) else set[str]()
+        self._size += sum(_length(key, lines[key]) - (_length(key, old[key]) if key in old else 0) for key in changed)
+        self._size -= sum(_length(key, old[key]) for key in gone)
+        self._lines = lines
+        count = shards_needed(self._size, before)
+        if count != len(self._shards):
+            self._shards, self.texts, self.digests = [{} for _ in range(count)], {}, {}
+            changed, gone = list(lines), set()
+        dirty = set(range(count)) if not self.texts else set()
+        for key in (*changed, *gone):
+            number = shard_of(key, count)
+            dirty.add(number)
+            if key in lines:
+                self._shards[number][key] = lines[key]
+            else:
+                del self._shards[number][key]
+        for number in sorted(dirty):
+            shard, file = self._shards[number], shard_file(number)
+            self.texts[file] = "{\n" + ",\n".join(f'"{key}": {shard[key]}' for key in sorted(shard)) + "\n}\n"
+            self.digests[file] = text_digest(self.texts[file])
+
+    def seal(self, credentials: Mapping[str, Sealed], key: Sealed) -> str:
+        """The credentials' digest.
+
+        Raises:
+            FullError: they do not fit.
+
+        """
+        if self._sealed is None or self._sealed[0] is not credentials:
+            held = sum(len(name) + len(value.reveal().encode()) for name, value in credentials.items())
+            if held > CREDENTIALS_LIMIT:
+                raise FullError(
+                    f"the routes' credentials need {held} bytes, one Secret holds {CREDENTIALS_LIMIT}: let routes share Secrets, "
+                    "or serve some from a second release (spec.proxyName)"
+                )
+            self._sealed = (credentials, sealed.digest(credentials, key))
+        return self._sealed[1]
+
+
+def _length(key: str, line: str) -> int:
+    return len(key) + len(line) + 8
+
+
+def of(lines: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, before: int, key: Sealed, memo: Memo | None = None) -> Objects:
     """Lays the lines out. `name`: ConfigMap of the index; `before`: shards in use now; `key`: keys the credentials' digest.
 
     Raises:
         FullError: more routes or credentials than the objects can hold.
 
     """
-    total = sum(len(k) + len(text) + 8 for k, text in lines.items())
-    held = sum(len(k) + len(v.reveal().encode()) for k, v in credentials.items())
-    if held > CREDENTIALS_LIMIT:
-        raise FullError(
-            f"the routes' credentials need {held} bytes, one Secret holds {CREDENTIALS_LIMIT}: let routes share Secrets, or serve some from a second release (spec.proxyName)"
-        )
-    count = shards_needed(total, before)
-    parts: list[list[str]] = [[] for _ in range(count)]
-    for route in sorted(lines):
-        parts[shard_of(route, count)].append(f'"{route}": {lines[route]}')
-    texts = {shard_file(i): "{\n" + ",\n".join(part) + "\n}\n" for i, part in enumerate(parts)}
-    largest = max(len(text.encode()) for text in texts.values())
+    memo = memo or Memo()
+    sealed_as = memo.seal(credentials, key)
+    memo.lay_out(lines, before)
+    largest = max(len(text) for text in memo.texts.values())  # ASCII: json.dumps escapes the rest
     if largest > SHARD_LIMIT:
         raise FullError(
-            f"{len(lines)} routes need {total} bytes, {MAX_SHARDS} ConfigMaps of {SHARD_LIMIT} hold too little (the largest needs {largest}): "
-            "serve some from a second release (spec.proxyName)"
+            f"{len(lines)} routes do not fit in {MAX_SHARDS} ConfigMaps of {SHARD_LIMIT} bytes (the largest needs {largest}): serve some from a second release (spec.proxyName)"
         )
-    return _laid_out(texts, credentials, vectors, name=name, key=key)
+    return _laid_out(memo, credentials, vectors, name=name, sealed_as=sealed_as)
 
 
-def _laid_out(texts: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, key: Sealed) -> Objects:
+def _laid_out(memo: Memo, credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, sealed_as: str) -> Objects:
+    texts, digests = memo.texts, memo.digests
     single = len(texts) == 1
     homes = {file: name if single else f"{name}-{file[7:9]}" for file in texts}
-    digests = {file: text_digest(text) for file, text in texts.items()}
-    credentials_digest = sealed.digest(credentials, key)
-    digest = text_digest("\n".join([*(f"{file} {digests[file]}" for file in sorted(digests)), f"credentials {credentials_digest}"]))
+    digest = text_digest("\n".join([*(f"{file} {digests[file]}" for file in sorted(digests)), f"credentials {sealed_as}"]))
     index = {
         "version": 1,
         "shards": {file: {"configMap": homes[file], "digest": digests[file]} for file in sorted(texts)},
-        "credentials": credentials_digest,
+        "credentials": sealed_as,
         "digest": digest,
         "vectors": dict(sorted(vectors.items())),
     }

@@ -30,6 +30,7 @@ def route(body: Mapping[str, Any]) -> Route:
         labels=dict(meta.get("labels") or {}),
         annotations=dict(meta.get("annotations") or {}),
         deleting=bool(meta.get("deletionTimestamp")),
+        claimed_by=(body.get("status") or {}).get("proxy", ""),
     )
 
 

@@ -24,7 +24,11 @@ class History:
             return self.sequence
         self.sequence += 1
         before = self._lines
-        self._since = {key: self._since[key] if before.get(key) == line else self.sequence for key, line in lines.items()}
+        for key, line in lines.items():
+            if (known := before.get(key)) is not line and known != line:
+                self._since[key] = self.sequence
+        for key in before.keys() - lines.keys() if len(self._since) != len(lines) else ():
+            del self._since[key]
         self._lines = lines
         self._of_digest.pop(digest, None)
         self._of_digest[digest] = self.sequence

@@ -32,6 +32,8 @@ class Route:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     deleting: bool = False
+    claimed_by: str = ""
+    """Namespace/name of the release that serves it, as its status says."""
 
     @property
     def key(self) -> str:

@@ -36,18 +36,51 @@ class Report:
     events: tuple[Event, ...]
 
 
-def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled: int) -> tuple[list[Report], bool]:
-    """The reports that differ from the statuses as stored, and whether some were held back.
+UNREPORTED = 2**62
+"""In place of a publication's number, while no proxy has reported: whatever the first one says then concerns all."""
+
+
+class Memo:
+    """Which routes' statuses are worth a look: those that changed, those the proxies have not confirmed, and those a proxy speaks of.
+
+    All of them only when the proxies are others than they were in a way that concerns all: the first is ready, the
+    last is gone, or one serves less than every one did before.
+    """
+
+    def __init__(self) -> None:
+        """Everything is worth a look."""
+        self.open: set[str] = set()
+        """Routes that were not confirmed when last looked at."""
+        self._floor: int | None = None
+        self._spoken_of: frozenset[str] = frozenset()
+
+    def worth_a_look(self, touched: Iterable[str], proxies: Iterable[Proxy], covered: Mapping[str, object]) -> Iterable[str]:
+        """The keys to look at, of those covered."""
+        proxies = list(proxies)
+        reported = [proxy.sequence for proxy in proxies if proxy.sequence is not None]
+        floor = min(reported, default=UNREPORTED) if proxies else -1
+        spoken_of = frozenset(key for proxy in proxies for key in proxy.refused)
+        concerns_all = self._floor is None or floor < self._floor or (floor >= 0) != (self._floor >= 0)
+        keys = set(covered) if concerns_all else {*touched, *self.open, *self._spoken_of, *spoken_of} & covered.keys()
+        self._floor, self._spoken_of, self.open = floor, spoken_of, set()
+        return sorted(keys)
+
+
+def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled: int, memo: Memo | None = None, touched: Iterable[str] = ()) -> tuple[list[Report], bool]:
+    """The reports that differ from the statuses as stored, and whether some were held back. With a memo, of `touched` and of what is open.
 
     A route that only waits for the proxies is held back while its publication is newer than `settled`: they answer
     within milliseconds, and a status that says Pending first would cost every change a second write.
     """
-    reports, held_back = [], False
-    for key in resolution.covered:
+    memo, held_back = memo or Memo(), False
+    reports = [Report(route=snapshot.routes[key], status={}, events=()) for key in sorted(resolution.released)]
+    for key in memo.worth_a_look(touched, snapshot.proxies, resolution.covered):
         route, problems, stored = snapshot.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
         since = history.since(key) if key in resolution.served else None
         was_true = _was_confirmed(stored, history.line(key))
         verdicts = _verdicts(key, problems, since, snapshot.proxies, was_true=was_true)
+        if verdicts[Condition.PROGRAMMED][0] != "True":
+            memo.open.add(key)
         if since and since > settled and verdicts[Condition.PROGRAMMED][1] == Reason.PENDING:
             held_back = True
             continue
@@ -115,7 +148,7 @@ def _status(snapshot: Snapshot, resolution: Resolution, history: History, route:
         })  # fmt: skip
     line = history.line(route.key)
     confirmed = verdicts[Condition.PROGRAMMED][0] == "True"
-    mode = resolution.modes.get(route.key)
+    mode = resolution.covered[route.key].mode
     backends = _backends(route, mode, verdicts, served=confirmed)
     status = {
         "observedGeneration": route.generation,

@@ -12,7 +12,7 @@ import aiohttp
 from modelroute_operator.core import objects, plan, proxy_config, routes, status
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.publication import History
-from modelroute_operator.core.routes import Resolution, Served
+from modelroute_operator.core.routes import Resolution
 from modelroute_operator.core.snapshot import Published, Release, Snapshot
 from modelroute_operator.edges.api import ApiError
 from modelroute_operator.edges.cluster import Cluster
@@ -36,8 +36,9 @@ class Reconciler:
         """Nothing is read before `run`."""
         self._world, self._cluster, self._proxies, self._reporter = world, cluster, proxies, reporter
         self._release, self._cost_map = release, cost_map
-        self._memo, self._history = routes.Memo(), History()
-        self._lines: dict[str, tuple[Served, str]] = {}
+        self._routes_memo, self._objects_memo, self._status_memo, self._history = routes.Memo(), objects.Memo(), status.Memo(), History()
+        self._touched: set[str] = set()
+        self._lines: dict[str, str] = {}
         self._published = Published()
         self._published_at: dict[int, float] = {}
         self._told: set[tuple[str, str]] = set()
@@ -85,7 +86,8 @@ class Reconciler:
     async def _once(self) -> None:
         await self._look_up_secrets()
         snapshot = self._snapshot()
-        resolution = routes.resolve(snapshot, self._memo)
+        resolution = routes.resolve(snapshot, self._routes_memo)
+        self._touched |= resolution.touched
         lines = self._render(resolution)
         await self._publish(lines, resolution)
         self._report(self._snapshot(), resolution)
@@ -103,13 +105,15 @@ class Reconciler:
         await asyncio.gather(*(look_up(name) for name in self._world.wanted_secrets()))
 
     def _render(self, resolution: Resolution) -> dict[str, str]:
-        """Each served route's line; a route that is served as before keeps its text."""
-        kept: dict[str, tuple[Served, str]] = {}
-        for key, served in resolution.served.items():
-            known = self._lines.get(key)
-            kept[key] = known if known and known[0] == served else (served, proxy_config.line(served, self._release))
-        self._lines = kept
-        return {key: text for key, (_, text) in kept.items()}
+        """Each served route's line; what was not looked at again keeps its text."""
+        for key in resolution.touched:
+            if served := resolution.served.get(key):
+                line = proxy_config.line(served, self._release)
+                if self._lines.get(key) != line:
+                    self._lines[key] = line
+            else:
+                self._lines.pop(key, None)
+        return dict(self._lines)
 
     async def _publish(self, lines: Mapping[str, str], resolution: Resolution) -> None:
         desired = objects.of(
@@ -119,6 +123,7 @@ class Reconciler:
             name=self._cluster.index_name,
             before=self._published.shard_count,
             key=self._release.digest_key,
+            memo=self._objects_memo,
         )
         writes = plan.writes(desired, self._world.observed())
         if writes:
@@ -144,8 +149,9 @@ class Reconciler:
         self._published_at.setdefault(number, time.monotonic())
 
     def _report(self, snapshot: Snapshot, resolution: Resolution) -> None:
-        settled = self._settled()
-        reports, held_back = status.of(snapshot, resolution, self._history, settled=settled)
+        touched, self._touched = self._touched | self._world.restated, set()
+        self._world.restated = set()
+        reports, held_back = status.of(snapshot, resolution, self._history, settled=self._settled(), memo=self._status_memo, touched=touched)
         self._reporter.submit(reports)
         if held_back:
             asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._world.touch)

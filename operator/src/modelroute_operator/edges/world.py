@@ -27,6 +27,8 @@ class World:
         self.statuses: dict[str, Mapping[str, Any]] = {}
         self.secrets: dict[SecretId, SecretData] = {}
         self._awaited: set[SecretId] = set()
+        self.restated: set[str] = set()
+        """Routes whose stored status is not what was last known of it."""
         self.config_maps: dict[str, dict[str, str]] = {}
         self.credentials: Mapping[str, Sealed] | None = None
 
@@ -48,6 +50,7 @@ class World:
             self.routes[new.key] = new
         if not same or self.statuses.get(new.key) != stored:
             self.statuses[new.key] = stored
+            self.restated.add(new.key)
             self.touch()
 
     def saw_secret(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
@@ -138,4 +141,4 @@ def published(config_maps: Mapping[str, Mapping[str, str]], credentials: Mapping
 
 
 def _identity(route: Route) -> tuple[object, ...]:
-    return (route.uid, route.generation, route.labels, route.annotations, route.deleting)
+    return (route.uid, route.generation, route.labels, route.annotations, route.deleting, route.claimed_by)
