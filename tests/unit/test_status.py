@@ -136,3 +136,11 @@ def test_a_release_that_may_not_serve_a_route_leaves_it_to_one_that_may() -> Non
     assert "proxy" not in report.status
     statuses = {"b/r": report.status}
     assert routes.resolve(make.snapshot([stranger], release=make.release(name="two", allowed_namespaces=("b",)), statuses=statuses)).served
+
+
+def test_a_route_that_left_the_release_says_so_no_longer() -> None:
+    """Its status would go on to say Ready, though nobody serves it."""
+    left = make.route("r", proxyName="another")
+    snapshot = make.snapshot([left], statuses={"ai/r": {"proxy": "ai/litellm", "conditions": []}})
+    reports, _ = status.of(snapshot, routes.resolve(snapshot), History(), settled=0)
+    assert [(report.route.key, report.status) for report in reports] == [("ai/r", {})]

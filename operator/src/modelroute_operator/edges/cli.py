@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def main() -> int:
     commands.add_parser("operator", help="run the operator; its settings are MODELROUTE_… variables, which the chart sets")
     serve = commands.add_parser("serve", help="serve a directory of ModelRoutes on this machine, without Kubernetes")
     serve.add_argument("folder", type=Path, help="directory (or file) of manifests; a change takes effect at once")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only; 0.0.0.0: every machine that reaches it)")
     serve.add_argument("--port", type=int, default=4000)
     serve.add_argument("--env-file", type=Path, help="NAME=value lines; with the environment they stand for Secrets that are not among the manifests")
     serve.add_argument("--log", type=Path, help="file for LiteLLM's own output (default: this terminal)")
@@ -49,12 +51,21 @@ def _serve(arguments: argparse.Namespace) -> int:
     if not arguments.folder.exists():
         print(f"modelroute serve: {arguments.folder} does not exist: give a directory of ModelRoute manifests", file=sys.stderr)
         return 2
-    environment = {**_env_file(arguments.env_file), **os.environ}
+    try:
+        environment = {**_env_file(arguments.env_file), **os.environ}
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"modelroute serve: {arguments.env_file} cannot be read: {error}", file=sys.stderr)
+        return 2
     master_key = environment.get("LITELLM_MASTER_KEY")
     if not master_key:
         print("modelroute serve: set LITELLM_MASTER_KEY (any text that starts with sk-): clients send it as their api_key", file=sys.stderr)
         return 2
-    options = standalone.Options(folder=arguments.folder, port=arguments.port, master_key=master_key, environment=environment, log=arguments.log)
+    if problem := _port_problem(arguments.host, arguments.port):
+        print(f"modelroute serve: {problem}", file=sys.stderr)
+        return 2
+    options = standalone.Options(
+        folder=arguments.folder, host=arguments.host, port=arguments.port, master_key=master_key, environment=environment, log=arguments.log,
+    )  # fmt: skip
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -69,6 +80,18 @@ def _serve(arguments: argparse.Namespace) -> int:
             return 0
 
     return asyncio.run(serve())
+
+
+def _port_problem(host: str, port: int) -> str:
+    """Why LiteLLM could not listen there; empty when it can. Asked first, because LiteLLM would take another port and not say so."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except (OSError, OverflowError) as error:
+            return f"{host}:{port} cannot be used ({getattr(error, 'strerror', None) or error}): end what listens there, or choose another with --port"
+    return ""
 
 
 def _env_file(path: Path | None) -> dict[str, str]:

@@ -30,6 +30,7 @@ class Manifests:
     secrets: dict[SecretId, Mapping[str, Sealed]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     """Route key → "file:line"."""
+    secret_places: dict[SecretId, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
@@ -49,24 +50,50 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for pattern in ("*.yaml", "*.yml", "*.json") for path in folder.glob(pattern))
 
 
-def read(folder: Path) -> Manifests:
-    """Reads every file. The order of files and documents stands for age: on a name conflict the first wins."""
-    found = Manifests()
-    for path in files_in(folder):
-        try:
-            nodes = list(yaml.compose_all(path.read_text(), Loader=_Strings))
-        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f":{mark.line + 1}" if mark else ""
-            found.faults.append(f"{path}{line}: not readable as YAML: {getattr(error, 'problem', None) or error}")
-            continue
-        for node in nodes:
-            if node is not None:
-                _take(found, path, node)
+def read(folder: Path, before: Manifests | None = None) -> Manifests:
+    """Reads every file. The order of files and documents stands for age: on a name conflict the first wins.
+
+    `before`: what was read last time. A file that has a fault keeps what it held then, as an object in a cluster stays
+    as it was when `kubectl apply` refuses its new manifest.
+    """
+    found, faulty = Manifests(), set()
+    for number, path in enumerate(files_in(folder)):
+        known = len(found.faults)
+        _read_file(found, path, number)
+        if len(found.faults) > known:
+            faulty.add(str(path))
+    if before and faulty:
+        _keep(found, before, faulty)
     return found
 
 
-def _take(found: Manifests, path: Path, node: yaml.Node) -> None:
+def _keep(found: Manifests, before: Manifests, faulty: set[str]) -> None:
+    kept = set()
+    for key, place in before.places.items():
+        file = place.rpartition(":")[0]
+        if file in faulty and key not in found.routes:
+            found.routes[key], found.places[key] = before.routes[key], place
+            kept.add(file)
+    for name, place in before.secret_places.items():
+        if place.rpartition(":")[0] in faulty and name not in found.secrets:
+            found.secrets[name], found.secret_places[name] = before.secrets[name], place
+    found.faults += [f"{file}: until that is mended, what the file held before stays served" for file in sorted(kept)]
+
+
+def _read_file(found: Manifests, path: Path, number: int) -> None:
+    try:
+        nodes = list(yaml.compose_all(path.read_text(), Loader=_Strings))
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        found.faults.append(f"{path}{line}: not readable as YAML: {getattr(error, 'problem', None) or error}")
+        return
+    for position, node in enumerate(nodes):
+        if node is not None:
+            _take(found, path, node, age=f"{number:06d}.{position:06d}")
+
+
+def _take(found: Manifests, path: Path, node: yaml.Node, *, age: str) -> None:
     place = f"{path}:{node.start_mark.line + 1}"
     try:
         body = _construct(node)
@@ -83,6 +110,7 @@ def _take(found: Manifests, path: Path, node: yaml.Node) -> None:
     elif body.get("kind") == "Secret":
         try:
             found.secrets[name] = _secret(body)
+            found.secret_places[name] = place
         except (ValueError, AttributeError):
             found.faults.append(f"{place}: Secret {name[1]}: its data is no base64 of text; write plain text under stringData")
     elif body.get("kind") == KIND and str(body.get("apiVersion", "")).startswith(GROUP + "/"):
@@ -90,9 +118,7 @@ def _take(found: Manifests, path: Path, node: yaml.Node) -> None:
         for fault in faults:
             found.faults.append(f"{path}:{_line_of(node, fault.path)}: {KIND} {name[1]}: {fault.sentence}")
         if not faults:
-            # Files have no age: their order stands for it.
-            body["metadata"]["creationTimestamp"] = f"{len(found.routes):08d}"
-            body["metadata"]["generation"] = 1
+            body["metadata"] |= {"creationTimestamp": age, "generation": 1}
             route = parse.route(body)
             if route.key in found.routes:
                 found.faults.append(f"{place}: {KIND} {route.key} is already at {found.places[route.key]}: rename one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 
 import aiohttp
@@ -22,7 +23,9 @@ from modelroute_operator.edges.world import World, published
 
 logger = logging.getLogger("modelroute.reconciler")
 QUIET_SECONDS, AT_MOST_SECONDS = 0.02, 0.25
-"""After a change: wait until nothing came for so long, but no longer than this. A change after a calm is served at once."""
+"""In a burst: wait until nothing came for so long, but no longer than this."""
+BURST = 3
+"""So many publications within AT_MOST_SECONDS make a burst. Single changes are served at once."""
 SETTLE_SECONDS = 1.0
 """How long the proxies get before a status says Pending."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
@@ -41,16 +44,17 @@ class Reconciler:
         self._lines: dict[str, str] = {}
         self._published = Published()
         self._published_at: dict[int, float] = {}
+        self._recent: deque[float] = deque(maxlen=BURST)
         self._told: set[tuple[str, str]] = set()
         self._said = ""
 
     async def run(self) -> None:
         """For ever. What fails is logged once, and tried again with backoff; the proxies keep what they have."""
         self._resume()
-        backoff, last = FIRST_BACKOFF, 0.0
+        backoff = FIRST_BACKOFF
         while True:
             await self._world.dirty.wait()
-            if time.monotonic() - last < AT_MOST_SECONDS:
+            if sum(time.monotonic() - at < AT_MOST_SECONDS for at in self._recent) == BURST:
                 await self._quiet()
             self._world.dirty.clear()
             try:
@@ -64,7 +68,6 @@ class Reconciler:
                 if self._said:
                     logger.info("the configuration is up to date again")
                 self._said, backoff = "", FIRST_BACKOFF
-            last = time.monotonic()
 
     def _resume(self) -> None:
         """Goes on from what the managed objects hold: nothing is rewritten because the operator restarted."""
@@ -128,6 +131,7 @@ class Reconciler:
         writes = plan.writes(desired, self._world.observed())
         if writes:
             started = time.monotonic()
+            self._recent.append(started)
             # Noted first: a proxy may confirm before the last write has returned.
             self._note(desired, lines)
             await self._cluster.write(writes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -18,6 +19,7 @@ import aiohttp
 import yaml
 
 from modelroute_operator.core import objects, proxy_config, routes, status
+from modelroute_operator.core.conditions import Condition, Reason
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
 from modelroute_operator.core.sealed import Sealed
@@ -28,8 +30,12 @@ from modelroute_operator.edges.manifests import Manifests
 LOOK_SECONDS = 0.1
 """How often the manifests' times are looked at."""
 READY_SECONDS = 120.0
+STOP_SECONDS = 15.0
+"""How long LiteLLM may finish what it is at."""
 QUIET = {"LITELLM_LOG": "ERROR"}
 """On top of the chart's own environment: people read this log."""
+NOT_LITELLMS = ("DATABASE_", "DIRECT_URL", "STORE_MODEL_IN_DB", "MODELROUTE_", "NUM_WORKERS", "SSL_KEYFILE_PATH", "SSL_CERTFILE_PATH")
+"""Beginnings of variables that LiteLLM would take for its own: to migrate somebody's database, to answer https only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +43,18 @@ class Options:
     """What the command line says."""
 
     folder: Path
+    host: str
     port: int
     master_key: str
     environment: Mapping[str, str]
     """Stands for every Secret that is not among the manifests: its keys are the environment's names."""
     log: Path | None
     """Where LiteLLM's own output goes; None: to this terminal."""
+
+    @property
+    def address(self) -> str:
+        """Where this machine reaches it."""
+        return f"{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"  # noqa: S104  compared, not bound
 
 
 class Standalone:
@@ -58,7 +70,8 @@ class Standalone:
         self._history = History()
         self._published = Published()
         self._statuses: dict[str, Mapping[str, Any]] = {}
-        self._shown: list[str] = []
+        self._rows: dict[str, Row] = {}
+        self._faults: list[str] = []
         self._stamps: dict[Path, tuple[int, int]] = {}
 
     async def serve(self, ready: Callable[[], None] = lambda: None) -> int:
@@ -68,17 +81,17 @@ class Standalone:
         resolution = self._write(found)
         process = await self._start()
         try:
-            async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{self._options.port}") as session:
+            async with aiohttp.ClientSession(base_url=f"http://{self._options.address}") as session:
                 if not await self._wait_until_ready(session, process):
-                    self._say(f"LiteLLM did not get ready in {READY_SECONDS:.0f} s; its output is {self._options.log or 'above'}")
+                    what = f"did not get ready in {READY_SECONDS:.0f} s" if process.returncode is None else f"ended with status {process.returncode} before it was ready"
+                    self._say(f"LiteLLM {what}; its output is {self._options.log or 'above'}")
                     return 1
-                await self._show(session, found, resolution)
+                await self._show(session, found, resolution, edited=())
                 ready()
-                return await self._follow(session, process)
+                return await self._follow(session, process, found)
         finally:
-            if process.returncode is None:
-                process.terminate()
-                await process.wait()
+            await _stop(process)
+            shutil.rmtree(self._work, ignore_errors=True)  # it holds credentials
 
     def _snapshot(self, found: Manifests, proxies: tuple[Proxy, ...]) -> Snapshot:
         return Snapshot(
@@ -131,14 +144,15 @@ class Standalone:
         (self._work / "hot_reload.py").write_text(chart_file("files/hot_reload.py").read_text())
         quiet = {name: value for name, value in defaults["proxy"]["env"].items() if name != "HOME"}
         environment = {
-            **os.environ, **quiet, **QUIET,
+            **{name: value for name, value in os.environ.items() if not name.startswith(NOT_LITELLMS)}, **quiet, **QUIET,
             "LITELLM_MASTER_KEY": self._options.master_key, "LITELLM_SALT_KEY": secrets.token_urlsafe(24),
             "MODELROUTE_DIR": str(self._work), "MODELROUTE_STATUS_TOKEN": self._token.reveal(),
         }  # fmt: skip
         output = self._options.log.open("ab") if self._options.log else None
         try:
             return await asyncio.create_subprocess_exec(
-                str(Path(sys.executable).with_name("litellm")), "--config", str(self._work / "config.yaml"), "--port", str(self._options.port),
+                str(Path(sys.executable).with_name("litellm")),
+                "--config", str(self._work / "config.yaml"), "--host", self._options.host, "--port", str(self._options.port),
                 env=environment, stdout=output, stderr=output, cwd=self._work,
             )  # fmt: skip
         finally:
@@ -157,35 +171,54 @@ class Standalone:
             await asyncio.sleep(LOOK_SECONDS)
         return False
 
-    async def _follow(self, session: aiohttp.ClientSession, process: asyncio.subprocess.Process) -> int:
-        """Looks at the files until LiteLLM ends; what changed is served at once."""
+    async def _follow(self, session: aiohttp.ClientSession, process: asyncio.subprocess.Process, found: Manifests) -> int:
+        """Looks at the files until LiteLLM ends; what changed is served at once, or as soon as its writer has paused."""
+        pending = False
         while process.returncode is None:
             await asyncio.sleep(LOOK_SECONDS)
             if (stamps := manifests.changed_since(self._options.folder, self._stamps)) is not None:
-                self._stamps = stamps
-                found = manifests.read(self._options.folder)
-                await self._show(session, found, self._write(found))
-        return process.returncode
+                self._stamps, pending = stamps, True
+            elif pending:
+                pending = False
+                found = manifests.read(self._options.folder, found)
+                try:
+                    await self._take(session, found)
+                except aiohttp.ClientError as error:
+                    self._say(f"LiteLLM does not answer: {error}")
+        self._say(f"LiteLLM ended with status {process.returncode}; its output is {self._options.log or 'above'}")
+        return 1
 
-    async def _show(self, session: aiohttp.ClientSession, found: Manifests, resolution: Resolution) -> None:
+    async def _take(self, session: aiohttp.ClientSession, found: Manifests) -> None:
+        before = self._published
+        resolution = self._write(found)
+        lines = self._published.lines
+        rotated = sorted(key for key, value in self._published.credentials.items() if before.credentials.get(key, value) != value)
+        await self._show(session, found, resolution, edited=[key for key in lines if before.lines.get(key) != lines[key]])
+        if rotated:
+            self._say(f"new value, served from now on: {', '.join(rotated)}")
+
+    async def _show(self, session: aiohttp.ClientSession, found: Manifests, resolution: Resolution, *, edited: Iterable[str]) -> None:
         """Waits until the proxy confirms, then says what is new since last time."""
         proxy = await self._confirmed(session)
         reports, _ = status.of(self._snapshot(found, (proxy,)), resolution, self._history, settled=self._history.sequence)
         self._statuses = {key: self._statuses[key] for key in resolution.covered if key in self._statuses}
         self._statuses |= {report.route.key: report.status for report in reports}
-        lines = table(found, self._statuses)
-        for line in lines if not self._shown else [line for line in lines if line not in self._shown]:
+        before, self._rows = self._rows, {key: _row(found.routes[key].name, self._statuses.get(key, {})) for key in found.routes}
+        header, *lines = aligned([HEADER, *self._rows.values()])
+        news = [line for key, line in zip(self._rows, lines, strict=True) if before.get(key) != self._rows[key] or key in edited]
+        for line in [header, *news] if news and not before else news:
             self._say(line)
-        for line in self._shown[1:]:
-            if line.split()[0] not in {new.split()[0] for new in lines}:
-                self._say(f"{line.split()[0]} is gone")
-        self._shown = lines
+        for key in before.keys() - self._rows.keys():
+            self._say(f"{before[key][0]} is gone")
+        if not self._rows:
+            self._say(f"there is no ModelRoute in {self._options.folder} that can be served: what you save there is, at once")
         for fault in found.faults:
-            self._say(fault)
+            if fault not in self._faults:
+                self._say(fault)
+        self._faults = found.faults
         for report in reports:
-            for condition in report.status["conditions"]:
-                if condition["status"] == "False" and condition["type"] != "Ready":
-                    self._say(f"{found.places[report.route.key]}: ModelRoute {report.route.name}: {condition['reason']}: {condition['message']}")
+            for reason, message in _failing(report.status):
+                self._say(f"{found.places[report.route.key]}: ModelRoute {report.route.name}: {reason}: {message}")
 
     async def _confirmed(self, session: aiohttp.ClientSession) -> Proxy:
         """The proxy's report once it serves the newest publication, or what it says after ten seconds."""
@@ -205,12 +238,34 @@ def chart_file(name: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).parents[4] / "charts/litellm-proxy" / name
 
 
-def table(found: Manifests, statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The routes as `kubectl get modelroutes` shows them."""
-    rows = [("NAME", "MODEL", "MODE", "BACKENDS", "READY", "REASON")]
-    for key in found.routes:
-        state = statuses.get(key, {})
-        ready = next((c for c in state.get("conditions", ()) if c["type"] == "Ready"), {"status": "", "reason": ""})
-        rows.append((found.routes[key].name, state.get("modelName", ""), state.get("mode", ""), state.get("summary", ""), ready["status"], ready["reason"]))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Ends LiteLLM: politely, then (or when we are told a second time) at once."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except (TimeoutError, asyncio.CancelledError):
+            process.kill()
+            await process.wait()
+
+
+Row = tuple[str, ...]
+HEADER: Row = ("NAME", "MODEL", "MODE", "BACKENDS", "READY", "REASON")
+"""As `kubectl get modelroutes` shows them."""
+
+
+def _row(name: str, state: Mapping[str, Any]) -> Row:
+    ready = next((c for c in state.get("conditions", ()) if c["type"] == Condition.READY), {"status": "", "reason": ""})
+    return name, state.get("modelName", ""), state.get("mode", ""), state.get("summary", ""), ready["status"], ready["reason"]
+
+
+def aligned(rows: list[Row]) -> list[str]:
+    """The rows as lines, their columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _failing(state: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Reason and message of what is wrong. That a route is left out is said only where nothing says why."""
+    failing = [(c["reason"], c["message"]) for c in state["conditions"] if c["status"] == "False" and c["type"] != Condition.READY]
+    return [each for each in failing if each[0] != Reason.PENDING] or failing
