@@ -33,8 +33,10 @@ import json
 import logging
 import os
 import random
+import signal
 import ssl
 import sys
+import threading
 import time
 import types
 from collections import Counter, deque
@@ -88,28 +90,42 @@ class Refused(Exception):
 class Route:
     """One line of a shard. Its deployments stay text until a request needs them: parsed, 10,000 are 40 MB."""
 
-    __slots__ = ("aliases", "credentials", "fallbacks", "info", "key", "line", "mode", "name", "retries", "secrets", "tools")
+    __slots__ = (
+        "aliases", "credentials", "fallbacks", "info", "key", "line", "mode", "name", "problem", "retries", "secrets", "tools"
+    )  # fmt: skip
 
     #: parameters that are no secrets wherever their values come from, and may well be in an error's text
     PLAIN = ("_base", "_version", "_name", "_region", "_location", "_project", "_endpoint", "organization")
 
     def __init__(self, line: str) -> None:
-        ((key, value),) = json.loads(f"{{{line.rstrip(', ')}}}").items()
-        deployments = value["deployments"]
-        limits = {f: v for f, v in deployments[0]["model_info"].items() if f in ("max_input_tokens", "max_output_tokens")}
         self.line = line
-        self.key: str = key
-        self.name: str = value["modelName"]
-        self.aliases = tuple(value.get("aliases", ()))
-        self.mode: str = sys.intern(value.get("mode", "chat"))
-        self.tools: str = sys.intern(value.get("functionCalling", "Unknown"))
+        self.key = line.partition('"')[2].partition('"')[0]
+        self.problem, self.name, self.aliases = "", "", ()
+        self.credentials = self.secrets = frozenset[str]()
+        try:
+            self._read(self._value())
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            self.problem = f"This version of the proxy's plugin cannot read the route: {error!r}"
+
+    def _value(self) -> dict[str, Any]:
+        (value,) = json.loads(f"{{{self.line.rstrip(', ')}}}").values()
+        return value
+
+    def _read(self, value: dict[str, Any]) -> None:
+        deployments = value["deployments"]
         credentials = [item for d in deployments for item in d.get("credentials", {}).items()]
-        self.credentials = frozenset(secret for _, secret in credentials)
-        self.secrets = frozenset(secret for param, secret in credentials if not param.endswith(self.PLAIN))
+        limits = {f: v for f, v in deployments[0]["model_info"].items() if f in ("max_input_tokens", "max_output_tokens")}
+        tools = value.get("functionCalling")
+        self.aliases = tuple(value.get("aliases", ()))
+        self.credentials = frozenset(key for _, key in credentials)
+        self.secrets = frozenset(key for param, key in credentials if not param.endswith(self.PLAIN))
         self.fallbacks: dict[str, list[str]] = value.get("fallbacks", {})
         self.retries: dict[str, int] = value.get("retries", {})
+        self.tools = sys.intern(tools) if tools in ("Supported", "Limited", "Unsupported") else "Unknown"
+        self.mode = sys.intern(value.get("mode", "chat"))
         #: the rest of its entry in /v1/models; there are few distinct ones, so they are shared
         self.info = sys.intern(json.dumps({"mode": self.mode, **limits})[1:])
+        self.name = value["modelName"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,9 +134,7 @@ class Route:
 
     def deployments(self) -> list[dict[str, Any]]:
         """`{litellm_params, model_info, credentials}` of each, as written in the line."""
-        (value,) = json.loads(f"{{{self.line.rstrip(', ')}}}").values()
-        deployments: list[dict[str, Any]] = value["deployments"]
-        return deployments
+        return self._value()["deployments"]
 
 
 def digest_of(text: str) -> str:
@@ -138,7 +152,8 @@ class Table:
     """Which route answers to which name, and the credential values that routes refer to.
 
     `wanted` is what the shards say. `served` is the same, except that a route whose credential is missing keeps
-    the line it was last served with, or is left out; `unmet` says so. `version` rises with every change.
+    the line it was last served with, or is left out, and so does one that cannot be read; `unmet` says why.
+    `version` rises with every change.
     """
 
     def __init__(self) -> None:
@@ -202,7 +217,7 @@ class Table:
         for file, text in texts.items():
             before = self.shards.get(file, {})
             after: dict[str, Route] = {}
-            for line in text.splitlines():
+            for line in (line.removesuffix(",") for line in text.splitlines()):  # the last route of a shard has no comma
                 if line in before:
                     after[line] = before[line]
                 elif len(line) > 1:  # the first and the last hold a brace each
@@ -221,9 +236,10 @@ class Table:
         self.unmet.pop(key, None)
         if want is have:
             return None
-        if want and (missing := sorted(want.credentials - self.secret.keys())):
-            rest = " Until it is, the route is served as it was before." if have else ""
-            self.unmet[key] = f"Credential {missing[0]} is not in the credentials Secret (yet).{rest}"
+        missing = sorted(want.credentials - self.secret.keys()) if want else []
+        if want and (missing or want.problem):
+            problem = want.problem or f"Credential {missing[0]} is not in the credentials Secret (yet)."
+            self.unmet[key] = problem + (" Until then it is served as it was before." if have else "")
             return None
         if want:
             self.served[key] = want
@@ -257,7 +273,8 @@ class PythonRouter:
             self.router.add_deployment(deployment)
         for id_ in drop:
             if removed := self.router.delete_deployment(id_):
-                self.router.deployment_names.remove(removed["litellm_params"]["model"])  # LiteLLM only appends
+                with suppress(ValueError):
+                    self.router.deployment_names.remove(removed["litellm_params"]["model"])  # LiteLLM only appends
 
     def has(self, id_: str) -> bool:
         return bool(self.router.has_model_id(id_))
@@ -307,6 +324,8 @@ def build(route: Route, values: Mapping[str, str]) -> list[Deployment]:
     the cooldown after a 401, ends with the key or address it was about, even when a request that used the old one
     fails last; and all replicas use the same ids.
     """
+    if {",", "*"} & set(route.name):
+        raise Refused(f"{route.name} cannot be a model's name: , and * have a meaning of their own to LiteLLM.")
     deployments = []
     for entry in route.deployments():
         secrets = {param: values[key] for param, key in entry.get("credentials", {}).items()}
@@ -314,7 +333,7 @@ def build(route: Route, values: Mapping[str, str]) -> list[Deployment]:
         try:
             refuse_references(params)
             if params["model"].startswith(("ollama/", "ollama_chat/")) and not params.get("api_base"):
-                raise Refused("api_base is missing; without one, LiteLLM starts an Ollama server of its own.")  # noqa: TRY301
+                raise Refused("api_base is missing; without one, LiteLLM starts an Ollama server of its own.")
             info = info | {
                 "id": f"{info['id']}#{keyed_digest_of([route.name, route.tools, params, info])[:8]}",
                 "modelroute_name": route.name,
@@ -398,7 +417,7 @@ class Activation:
 
     def __init__(self, table: Table, report: Callable[[], None]) -> None:
         self.table = table
-        self.report = report  # called when `invalid` changed
+        self.report = report  # called when a request finds that LiteLLM refuses its route
         self.invalid: dict[str, tuple[Route, Mapping[str, str], str]] = {}  # what LiteLLM refused, and why
         self.plans: dict[str, Plan] = {}
         self.leaving: dict[str, list[Plan]] = {}  # by model name: taken out once they have no users
@@ -421,7 +440,7 @@ class Activation:
                 held.clear()
             proxy_server.llm_model_list = self._router.deployments()  # so that /health sees what is in use
             for handler in verbose_proxy_logger.handlers:
-                handler.format = functools.partial(self._format, type(handler).format, handler)  # type: ignore[method-assign]
+                handler.format = functools.partial(self._format, type(handler).format, handler)
         return self._router
 
     def plan(self, route: Route) -> Plan:
@@ -474,13 +493,13 @@ class Activation:
         return self.censor(inner(handler, record))
 
     def check(self, route: Route) -> None:
-        """Find out whether LiteLLM would take the route."""
+        """Find out whether LiteLLM would take the route; `invalid` says."""
         try:
             build(route, self.table.values)
             self._refuse_twice(route)
             self.invalid.pop(route.key, None)
         except Refused as refusal:
-            self._refuse(route, refusal)
+            self.invalid[route.key] = (route, self.table.values, str(refusal))
 
     def follow(self, changes: list[tuple[Route | None, Route | None]]) -> None:
         """Bring the router up to date with the table, soon; requests that come earlier do it themselves."""
@@ -525,7 +544,8 @@ class Activation:
         try:
             return self._activate(router, route, plan)
         except Refused as refusal:
-            self._refuse(route, refusal)
+            self.invalid[route.key] = (route, values, str(refusal))
+            self.report()
             raise
 
     def _activate(self, router: PythonRouter, route: Route, plan: Plan | None) -> Plan:
@@ -541,7 +561,7 @@ class Activation:
                 [id_ for id_ in old if id_ not in deployments],
             )
             if not all(map(router.has, deployments)):
-                raise Refused("LiteLLM left it out of its router; the proxy's log says why.")  # noqa: TRY301
+                raise Refused("LiteLLM left it out of its router; the proxy's log says why.")
         except Exception as error:
             router.change([], [id_ for id_ in {*old, *deployments} if router.has(id_)])
             self._forget(plan, *others)
@@ -587,10 +607,6 @@ class Activation:
         if n := plan.route.retries.get("internalServerError"):
             plan.request["num_retries"] = n  # LiteLLM has no policy for a 500 of Azure, a 502 or a 504
         plan.seen = self.table.version
-
-    def _refuse(self, route: Route, refusal: Refused) -> None:
-        self.invalid[route.key] = (route, self.table.values, str(refusal))
-        self.report()
 
     def _release(self, plans: list[Plan], _: object) -> None:
         for plan in plans:
@@ -778,7 +794,7 @@ class Hooks(CustomLogger):
         censor, error = self.activation.censor, original_exception
         error.args = tuple(censor(arg) if isinstance(arg, str) else arg for arg in error.args)
         if isinstance(text := getattr(error, "message", None), str):
-            error.message = censor(text)  # type: ignore[attr-defined]
+            error.message = censor(text)
 
     def _warning(self, name: str, tools: str, dropped: list[str]) -> str:
         if tools == "Unknown":
@@ -808,6 +824,7 @@ class Plugin:
         self.problems: dict[str, str] = {}  # by what they are about; they explain why `source` may be behind
         self.status: dict[str, Any] = {"version": int(time.time() * 1000), "digest": "", "refused": {}}
         self._changed = asyncio.Event()
+        self._stopping = False
         self._unchecked: deque[Route] = deque()
         self._checking: asyncio.Task[None] | None = None
 
@@ -865,8 +882,11 @@ class Plugin:
         }
         if news.items() <= self.status.items():
             return
-        for key, sentence in refused.items() - self.status["refused"].items():
+        told = sorted(refused.items() - self.status["refused"].items())
+        for key, sentence in told[:20]:
             log.warning("route %s: %s", key, sentence)
+        if len(told) > 20:
+            log.warning("and %d more routes that are not served as they should be; GET /modelroutes/status", len(told) - 20)
         self.status = news | {"version": self.status["version"] + 1}
         self._changed.set()
         self._changed = asyncio.Event()
@@ -891,9 +911,14 @@ class Plugin:
             return self.status.get("message") or "No configuration has come yet; the operator writes it."
         return None
 
+    def stop_waiting(self) -> None:
+        """Answer whoever waits for news: the server ends only when the last answer is given."""
+        self._stopping = True
+        self._changed.set()
+
     async def news(self, after: int, wait: float) -> dict[str, Any]:
         """The status; if its version is `after`, the next one, waiting at most `wait` seconds for it."""
-        if self.status["version"] == after and wait > 0:
+        if self.status["version"] == after and wait > 0 and not self._stopping:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
         counts = {"routes": len(self.table.served) - len(self.activation.invalid), "active": len(self.activation.plans)}
@@ -995,7 +1020,7 @@ class ApiServer:
     """The Kubernetes API server: watches the index and the Secret, reads the shards that changed."""
 
     ACCOUNT = Path(os.environ.get("MODELROUTE_SERVICE_ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
-    LONGEST_PAUSE = 10.0
+    LONGEST_PAUSE = 5.0
 
     def __init__(self, plugin: Plugin) -> None:
         self.plugin = plugin
@@ -1028,7 +1053,8 @@ class ApiServer:
                 except FAILURES as error:
                     if pause > 1:
                         self.plugin.problem("routes", f"The routes that {self.index_name} names cannot be read: {error}")
-                    await asyncio.sleep(pause)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._offered.wait(), pause)
                     pause = min(pause * 2, self.LONGEST_PAUSE)
                 else:
                     self._prefer_to_files()
@@ -1077,7 +1103,7 @@ class ApiServer:
                     self.plugin.problem(name, f"{name} was deleted." if event == "DELETED" else None)
                     if event in ("ADDED", "MODIFIED"):
                         take(item)
-                raise ConnectionError("the watch ended")  # noqa: TRY301
+                raise ConnectionError("the watch ended")
             except FAILURES as error:
                 if isinstance(error, Unexpected):
                     version = ""
@@ -1086,7 +1112,7 @@ class ApiServer:
                 if failures > 1:  # one alone is a watch that was over or cut, and nothing is missed by that
                     self.plugin.problem(name, f"{name} cannot be followed: {str(error).rstrip('.')}.")
                     self._resort_to_files()
-                await asyncio.sleep(min(self.LONGEST_PAUSE, 0.05 * 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+                await asyncio.sleep(min(self.LONGEST_PAUSE, 0.05 * 2**failures) * random.uniform(0.5, 1))
 
     def _resort_to_files(self) -> None:
         if self.plugin.source == "files" and self._files is None:
@@ -1112,7 +1138,7 @@ class ApiServer:
 
     async def _watch(self, kind: str, name: str, version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """(type, object) of each event, until the API server ends the watch."""
-        seconds = random.randint(60, 90)  # noqa: S311  # short, because a dead connection may look like a quiet one
+        seconds = random.randint(60, 90)  # short, because a dead connection may look like a quiet one
         params = {"watch": "true", "fieldSelector": f"metadata.name={name}", "allowWatchBookmarks": "true"}
         params |= {"timeoutSeconds": str(seconds), "resourceVersion": version}
         async with self._request(kind, params, seconds + 10) as response:
@@ -1299,13 +1325,25 @@ def known_of(model: str) -> dict[str, Any]:
     """What LiteLLM's cost map says of a model."""
     try:
         return {key: value for key, value in litellm.get_model_info(model).items() if value is not None}
-    except Exception:  # noqa: BLE001  # it raises a bare Exception for a model it does not know
+    except Exception:  # it raises a bare Exception for a model it does not know
         return {}
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Start
 # --------------------------------------------------------------------------------------------------------------
+
+
+def on_signal(number: signal.Signals, act: Callable[[], object]) -> None:
+    """Do something more when the signal comes, before what the server does then."""
+    servers = signal.getsignal(number)
+    if callable(servers) and threading.current_thread() is threading.main_thread():
+
+        def both(signum: int, frame: types.FrameType | None) -> None:
+            act()
+            servers(signum, frame)
+
+        signal.signal(number, both)
 
 
 def start() -> Hooks:
@@ -1317,13 +1355,21 @@ def start() -> Hooks:
     in_cluster = os.environ.get("MODELROUTE_ROUTES") and (ApiServer.ACCOUNT / "token").exists()
     source = ApiServer(plugin) if in_cluster else Directory(plugin)
 
-    async def follow() -> None:
+    async def forever(run: Callable[[], Awaitable[None]]) -> None:
         while proxy_server.llm_router is None:  # LiteLLM makes it right after it has loaded this file
             await asyncio.sleep(0.01)
-        await asyncio.gather(source.run(), plugin.activation.run())
+        while True:
+            try:
+                await run()
+            except Exception:
+                log.exception("a defect of hot_reload.py; going on")
+                await asyncio.sleep(1)
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        on_signal(number, functools.partial(asyncio.get_running_loop().call_soon_threadsafe, plugin.stop_waiting))
     hooks = Hooks(plugin.table, plugin.activation)
-    hooks.following = asyncio.get_running_loop().create_task(follow())
+    loop = asyncio.get_running_loop()
+    hooks.tasks = [loop.create_task(forever(run)) for run in (source.run, plugin.activation.run)]
     return hooks
 
 

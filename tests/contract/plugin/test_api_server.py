@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -186,3 +187,14 @@ def test_burst_of_changes_ends_with_the_last(cluster: Cluster) -> None:
 def test_large_index_comes_through_in_one_piece(cluster: Cluster) -> None:
     routes = [cluster.provider.route(f"large-{n}", params={"model": f"azure/{'x' * 900}-{n}"}) for n in range(400)]
     assert cluster.serve(*routes)["routes"] == 400
+
+
+def test_proxy_that_is_told_to_stop_answers_who_waits_for_news_and_ends(cluster: Cluster) -> None:
+    """The operator's long poll would hold up every rollout for as long as it lasts. The last test: its proxy is gone after it."""
+    version = cluster.proxy.status()["version"]
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(cluster.proxy.status, version, 55)
+        eventually(lambda: waiting.running())
+        cluster.proxy.process.terminate()
+        assert waiting.result()["version"] == version
+        assert cluster.proxy.process.wait(30) is not None
