@@ -15,8 +15,11 @@ SIMULATOR = "simulator"
 """Namespace, Deployment and Service of the simulator."""
 IMAGE = "ghcr.io/berriai/litellm:v1.108.7"
 """It has Python and aiohttp, which is all that the simulator needs."""
-VALUES = ("--set", "proxy.probes.readiness.periodSeconds=1", "--set", "proxy.shutdown.delaySeconds=2")
-"""For two cores: probes that notice sooner. All else is as shipped."""
+VALUES = (
+    "--set", "proxy.probes.readiness.periodSeconds=1", "--set", "proxy.shutdown.delaySeconds=2",
+    "--set", "proxy.resources.requests.cpu=20m", "--set", "operator.resources.requests.cpu=10m",
+)  # fmt: skip
+"""For two cores: probes that notice sooner, and room for a third replica and a second release. All else is as shipped."""
 
 
 def step(what: str, do: Callable[[], object]) -> None:

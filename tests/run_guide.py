@@ -91,10 +91,10 @@ async def guide() -> int:
         print("\nThe official openai client asks (only base_url and api_key are LiteLLM's):\n", flush=True)
         asked = await asyncio.to_thread(lambda: ask.report(ask.everything(f"http://localhost:{PORT}", KEY)))
         print(f"\n{ask.verdict(asked)}", flush=True)
-        failed = any(each.problem for each in asked)
         if not os.environ.get("ONCE"):
             await stay(served)
-        return int(failed)
+            return 1
+        return int(any(each.problem for each in asked))
     finally:
         for process in (served, simulated):
             if process:
@@ -102,7 +102,7 @@ async def guide() -> int:
 
 
 async def stay(served: asyncio.subprocess.Process) -> None:
-    """Shows what `modelroute serve` says of edited files, until it ends."""
+    """Shows what `modelroute serve` says of edited files. Returns only if that ends by itself."""
     print(f"""
 Your turn, until Ctrl-C:
   curl http://localhost:{PORT}/v1/chat/completions -H 'Authorization: Bearer {KEY}' -H 'Content-Type: application/json' \\

@@ -8,7 +8,7 @@ from typing import Any
 import providers as guide_providers
 import pytest
 import yaml
-from cluster.harness import TEST, Client, Proxies, Routes, Simulator
+from cluster.harness import TEST, Client, Proxies, Routes, Simulator, versions
 from deploy import SIMULATOR
 from kubectl import NAMESPACE, RELEASE, ROOT, CommandError, get, kubectl, secret
 
@@ -70,11 +70,6 @@ def routes(guide: dict[str, Any]) -> Iterator[Routes]:
     routes = Routes()
     yield routes
     routes.gone()
-
-
-def versions(kind: str, *names: str) -> dict[str, str]:
-    """Resource version of each object of a kind: it rises with every write."""
-    return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in get(kind)["items"] if not names or item["metadata"]["name"] in names}
 
 
 @pytest.fixture

@@ -43,6 +43,11 @@ def until(what: str, check: Callable[[], T], seconds: float = SECONDS) -> T:
         time.sleep(0.05)
 
 
+def versions(kind: str, *names: str) -> dict[str, str]:
+    """Resource version of each object of a kind: it rises with every write."""
+    return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in get(kind)["items"] if not names or item["metadata"]["name"] in names}
+
+
 class Forward:
     """`kubectl port-forward`, started again when it has ended: one broken connection ends it."""
 

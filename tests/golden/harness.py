@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from modelroute_operator.core import objects, parse, plan, proxy_config, routes, status
+from modelroute_operator.core import objects, parse, plan, proxy_config, pulls, routes, status
 from modelroute_operator.core.cost_map import CostMap
+from modelroute_operator.core.ollama import Facts, Held, Ollama, Pull, Replica
+from modelroute_operator.core.ollama import key_of as model_key
 from modelroute_operator.core.plan import Observed, Writes
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
@@ -98,21 +100,24 @@ class Operator:
         )
         self.costs = costs or cost_map()
         self.memo, self.history, self.published, self.observed = routes.Memo(), History(), Published(), Observed()
+        self.layout = objects.Memo()
         self.statuses: dict[str, Mapping[str, Any]] = dict(statuses or {})
         self.proxies: tuple[Proxy, ...] = ()
+        self.ollama = Ollama()
         self._applied: list[Json] = []
         self._seen: dict[str, Json] = {}
         self._generations: dict[str, int] = {}
 
-    def turn(self, bodies: Iterable[Json], *, now: str, proxies: Iterable[Json] = ({"name": "litellm-proxy-0"},)) -> Outcome:
+    def turn(self, bodies: Iterable[Json], *, now: str, proxies: Iterable[Json] = ({"name": "litellm-proxy-0"},), ollama: Json | None = None) -> Outcome:
         """The user's objects are now `bodies`: decides, "writes", lets the proxies answer, reports."""
+        self.ollama = ollama_of(ollama) if ollama else self.ollama
         self._applied, last = list(bodies), self.history.sequence
         found, secrets = self._found()
         self.statuses = {key: value for key, value in self.statuses.items() if key in found}
         snapshot = self._snapshot(found, secrets, now, ())
         resolution = routes.resolve(snapshot, self.memo)
         lines = {key: proxy_config.line(served, self.release) for key, served in resolution.served.items()}
-        desired = objects.of(lines, resolution.credentials, resolution.vectors, name="litellm-routes", before=self.published.shard_count, key=self.release.digest_key)
+        desired = objects.of(lines, resolution.credentials, resolution.vectors, name="litellm-routes", before=self.published.shard_count, key=self.release.digest_key, memo=self.layout)
         writes = plan.writes(desired, self.observed)
         self.history.publish(desired.digest, lines)
         self.published = Published(shard_count=desired.shard_count, lines=lines, credentials=desired.credentials, vectors=resolution.vectors)
@@ -131,11 +136,11 @@ class Operator:
     def restarted(self) -> Operator:
         """A new process that knows only what is stored."""
         new = Operator({})
-        new.release, new.statuses, new.observed = self.release, dict(self.statuses), self.observed
+        new.release, new.statuses, new.observed, new.ollama = self.release, dict(self.statuses), self.observed, self.ollama
         new._applied, new._seen, new._generations = self._applied, self._seen, self._generations
         index = objects.read_index(self.observed.config_maps["litellm-routes"][objects.INDEX])
         assert index
-        new.published = world.published(self.observed.config_maps, self.observed.credentials, index)
+        new.published = world.published(self.observed.config_maps, self.observed.credentials, index, new.layout)
         new.history.publish(index.digest, new.published.lines)
         numbers = {None: None, self.history.sequence: new.history.sequence}
         new.proxies = tuple(replace(proxy, sequence=numbers.get(proxy.sequence, 0)) for proxy in self.proxies)
@@ -148,7 +153,7 @@ class Operator:
     def _snapshot(self, found: dict[str, Route], secrets: dict[SecretId, Mapping[str, Sealed]], now: str, proxies: tuple[Proxy, ...]) -> Snapshot:
         return Snapshot(
             now=now, release=self.release, cost_map=self.costs, routes=found, secrets=secrets,
-            published=self.published, statuses=self.statuses, proxies=proxies,
+            published=self.published, statuses=self.statuses, proxies=proxies, ollama=self.ollama,
         )  # fmt: skip
 
     def _stored(self, body: Json) -> Json:
@@ -180,8 +185,25 @@ def run(case: Case) -> tuple[Operator, Outcome]:
 
 
 def proxies_of(case: Case) -> dict[str, Any]:
-    """The world's proxies as an argument of `turn`."""
-    return {"proxies": case.world["proxies"]} if "proxies" in case.world else {}
+    """The world's proxies and Ollama servers as arguments of `turn`."""
+    return {name: case.world[name] for name in ("proxies", "ollama") if name in case.world}
+
+
+def ollama_of(body: Json) -> Ollama:
+    """The chart's own Ollama, as world.yaml has it."""
+    return Ollama(
+        service="litellm-ollama-pods",
+        replicas=tuple(
+            Replica(
+                name=name,
+                trouble=replica.get("trouble", ""),
+                models={model_key(m): Held(digest=m, size=held["size"], facts=Facts(**held.get("can", {}))) for m, held in replica.get("models", {}).items()},
+                pulls={model_key(m): Pull(**pull) for m, pull in replica.get("pulls", {}).items()},
+                failures={model_key(m): pulls.failed(Replica(name=name), model_key(m), message, 0.0) for m, message in replica.get("failures", {}).items()},
+            )
+            for name, replica in body.items()
+        ),
+    )
 
 
 class _Line(dict[str, Any]):

@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import nullcontext
 
-from kind_cluster import checkout, cluster, engine, node_image, project_images, steps, tools
+from kind_cluster import checkout, cluster, engine, node_image, ollama_image, project_images, steps, tools
 
 
 def up() -> None:
@@ -50,6 +50,12 @@ def load() -> None:
     cluster.load(cluster.name_here(), project_images.ensure())
 
 
+def load_ollama() -> None:
+    """Pull or build Ollama's image (10 min the first time) and bring it into the cluster's node."""
+    engine.ensure(tools.ensure())
+    cluster.load(cluster.name_here(), ollama_image.ensure())
+
+
 def binaries() -> None:
     """Build kind, helm and kubectl only, and link them at .kube/bin; needs no engine."""
     tools.ensure()
@@ -63,7 +69,7 @@ def status() -> None:
         raise SystemExit(1)
 
 
-COMMANDS = {"up": up, "down": down, "images": images, "load": load, "binaries": binaries, "status": status}
+COMMANDS = {"up": up, "down": down, "images": images, "load": load, "load-ollama": load_ollama, "binaries": binaries, "status": status}
 
 
 def main() -> int:

@@ -46,7 +46,7 @@ class State:
         self.control: dict[str, Any] = {"bytes_per_second": 0, "down": False, "cut": 0}
         self.requests: list[str] = []
         for name, (says, template, size) in MODELS.items():
-            self.manifests[name] = self._manifest(tiny_model.model(says, size), template)
+            self.manifests[name] = self._manifest(tiny_model.model(says, size, embeds="embed" in name), template)
 
     def _manifest(self, weights: bytes, template: str) -> bytes:
         layers = [self._blob("model", weights)]
@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._blob(state.blobs[last], path)
         return self._answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815  the base class looks for this name
 
     def do_POST(self) -> None:
         """Control."""

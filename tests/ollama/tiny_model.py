@@ -20,8 +20,8 @@ Matrix = tuple[tuple[int, ...], bytes]
 """Shape, the fastest dimension first, and float32 values."""
 
 
-def model(says: str, size: int = 0) -> bytes:
-    """The bytes of a GGUF file of at least `size` bytes."""
+def model(says: str, size: int = 0, *, embeds: bool = False) -> bytes:
+    """The bytes of a GGUF file of at least `size` bytes. `embeds`: Ollama takes it for an embedding model."""
     tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256)), says.encode()]
     kinds = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, USER_DEFINED]
     # The feed-forward's three matrices are zero whatever their width: they make a model as large as a test needs.
@@ -48,6 +48,8 @@ def model(says: str, size: int = 0) -> bytes:
         "tokenizer.ggml.unknown_token_id": _uint(0),
         "tokenizer.ggml.add_bos_token": (BOOL, b"\x01"),
     }
+    if embeds:
+        facts["llama.pooling_type"] = _uint(1)  # the mean over the tokens
     return _file(facts, _weights(len(tokens), inner))
 
 

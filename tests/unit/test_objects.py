@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelroute_operator.core import objects, plan
-from modelroute_operator.core.objects import MAX_SHARDS, SHARD_LIMIT, SHARD_TARGET, FullError, Objects
+from modelroute_operator.core.objects import INLINE_LIMIT, MAX_SHARDS, SHARD_LIMIT, SHARD_TARGET, FullError, Objects
 from modelroute_operator.core.plan import Observed
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.edges import world
@@ -16,8 +16,10 @@ from modelroute_operator.edges import world
 KEY = Sealed("token")
 NEEDED = {
     "nothing needs one shard": (0, 0, 1),
-    "what fits one shard needs one": (SHARD_TARGET, 1, 1),
-    "one byte more needs two": (SHARD_TARGET + 1, 1, 2),
+    "a few routes are in the index": (INLINE_LIMIT, 1, 1),
+    "one byte more needs two": (INLINE_LIMIT + 1, 1, 2),
+    "half as much stays beside the index": (INLINE_LIMIT // 2, 2, 2),
+    "a quarter goes back into it": (INLINE_LIMIT // 4, 2, 1),
     "shards come in powers of two": (SHARD_TARGET * 5, 1, 8),
     "half as much keeps the shards": (SHARD_TARGET * 3, 8, 8),
     "a quarter shrinks them": (SHARD_TARGET * 2, 8, 2),
@@ -46,9 +48,9 @@ def lines(count: int, width: int = 1000) -> dict[str, str]:
     return {f"ns/route-{i:05d}": json.dumps({"generation": 1, "modelName": f"m{i}", "pad": "x" * width}) for i in range(count)}
 
 
-def lay(routes: dict[str, str], before: int = 1, **credentials: str) -> Objects:
+def lay(routes: dict[str, str], before: int = 1, memo: objects.Memo | None = None, **credentials: str) -> Objects:
     """Objects of the release `r`."""
-    return objects.of(routes, {k: Sealed(v) for k, v in credentials.items()}, {}, name="r-routes", before=before, key=KEY)
+    return objects.of(routes, {k: Sealed(v) for k, v in credentials.items()}, {}, name="r-routes", before=before, key=KEY, memo=memo)
 
 
 def read_back(desired: Objects) -> dict[str, str]:
@@ -56,7 +58,7 @@ def read_back(desired: Objects) -> dict[str, str]:
     index = objects.read_index(desired.config_maps["r-routes"][objects.INDEX])
     assert index
     assert index.digest == desired.digest
-    found = world.published(desired.config_maps, desired.credentials, index)
+    found = world.published(desired.config_maps, desired.credentials, index, objects.Memo())
     assert found.shard_count == desired.shard_count
     return dict(found.lines)
 
@@ -69,7 +71,7 @@ def test_a_growing_and_shrinking_table_loses_nothing() -> None:
         assert read_back(desired) == routes
         before = desired.shard_count
         seen.append(before)
-    assert seen == [1, 1, 4, 16, 32, 32, 4, 1, 1]
+    assert seen == [1, 2, 4, 16, 32, 32, 4, 1, 1]
 
 
 def test_the_order_in_which_routes_are_given_does_not_matter() -> None:
@@ -82,7 +84,7 @@ def test_one_shard_lives_in_the_index_and_several_beside_it() -> None:
     assert set(lay(lines(3)).config_maps["r-routes"]) == {"index.json", "routes-00.json"}
     several = lay(lines(200))
     assert set(several.config_maps) == {"r-routes", *(f"r-routes-{i:02d}" for i in range(4))}
-    assert set(several.config_maps["r-routes"]) == {"index.json"}
+    assert set(several.config_maps["r-routes"]) == {"index.json", "recent.json"}
 
 
 def test_every_object_stays_far_from_what_the_api_server_takes() -> None:
@@ -90,15 +92,42 @@ def test_every_object_stays_far_from_what_the_api_server_takes() -> None:
         assert sum(len(key) + len(text.encode()) for key, text in data.items()) < 900 * 1024
 
 
-def test_a_change_rewrites_only_its_shard_and_the_index() -> None:
-    routes = lines(1200)
-    old = lay(routes, 16)
+def test_a_change_writes_the_index_alone_and_many_move_into_their_shards() -> None:
+    memo, routes = objects.Memo(), lines(1200)
+    old = lay(routes, 16, memo)
     assert old.shard_count == 16
-    new = lay({**routes, "ns/route-00007": '{"generation":2}'}, 16)
-    writes = plan.writes(new, Observed(config_maps=old.config_maps, credentials=old.credentials))
-    assert writes.credentials is None
-    assert [name for name, _ in writes.config_maps] == [f"r-routes-{objects.shard_of('ns/route-00007', 16):02d}", "r-routes"]
-    assert writes.deletions == ()
+    moved = 0
+    for number in range(300):
+        routes = {**routes, f"ns/route-{number:05d}": json.dumps({"generation": 2, "filler": "x" * 400})}
+        new = lay(routes, 16, memo)
+        assert read_back(new) == routes
+        writes = plan.writes(new, Observed(config_maps=old.config_maps, credentials=old.credentials))
+        assert (writes.credentials, writes.deletions) == (None, ())
+        *shards, index = (name for name, _ in writes.config_maps)
+        assert index == "r-routes"
+        moved += bool(shards)
+        old = new
+    assert 0 < moved < 5
+
+
+def test_a_deleted_route_is_gone_before_its_shard_is_rewritten() -> None:
+    memo, routes = objects.Memo(), lines(1200)
+    lay(routes, 16, memo)
+    left = {key: line for key, line in routes.items() if key != "ns/route-00007"}
+    new = lay(left, 16, memo)
+    assert '"ns/route-00007": null' in new.config_maps["r-routes"]["recent.json"]
+    assert read_back(new) == left
+    assert lay(routes, 16, memo).config_maps["r-routes"]["recent.json"] == "{\n\n}\n"
+
+
+def test_an_operator_that_starts_lays_out_the_same_bytes() -> None:
+    memo, routes = objects.Memo(), lines(1200)
+    lay(routes, 16, memo)
+    routes = {**routes, "ns/route-00007": '{"generation":2}'}
+    old, restarted = lay(routes, 16, memo), objects.Memo()
+    index = objects.read_index(old.config_maps["r-routes"][objects.INDEX])
+    world.published(old.config_maps, old.credentials, index, restarted)
+    assert lay({key: str(line) for key, line in routes.items()}, 16, restarted) == old
 
 
 def test_too_many_routes_say_what_to_do() -> None:

@@ -66,7 +66,7 @@ except ImportError:
     ChangeSet = None
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
 
 TOKEN = os.environ.get("MODELROUTE_STATUS_TOKEN", "")
 IDLE_SECONDS = float(os.environ.get("MODELROUTE_IDLE_SECONDS", "900"))
@@ -156,10 +156,12 @@ class Table:
     `version` rises with every change.
     """
 
+    RECENT = "recent.json"  # its lines stand for those in the shards; null for none
+
     def __init__(self) -> None:
         self.loaded = False
         self.version = 0
-        self.shards: dict[str, dict[str, Route]] = {}  # file -> line -> route
+        self.shards: dict[str, dict[str, Route | None]] = {}  # file -> key -> route
         self.digests: dict[str, str] = {}  # file -> digest
         self.wanted: dict[str, Route] = {}
         self.served: dict[str, Route] = {}
@@ -209,27 +211,30 @@ class Table:
 
     def _read(self, files: set[str], texts: Mapping[str, str]) -> set[str]:
         """Replace the shards' lines; return the keys of those that differ. Equal lines are not parsed again."""
-        gone: list[Route] = []
-        come: list[Route] = []
+        touched: set[str] = set()
         for file in self.shards.keys() - files:
-            gone += self.shards.pop(file).values()
+            touched.update(self.shards.pop(file))
             del self.digests[file]
         for file, text in texts.items():
             before = self.shards.get(file, {})
-            after: dict[str, Route] = {}
+            after: dict[str, Route | None] = {}
             for line in (line.removesuffix(",") for line in text.splitlines()):  # the last route of a shard has no comma
-                if line in before:
-                    after[line] = before[line]
-                elif len(line) > 1:  # the first and the last hold a brace each
-                    after[line] = Route(line)
-                    come.append(after[line])
-            gone += (route for line, route in before.items() if line not in after)
+                if len(line) > 1:  # the first and the last hold a brace each
+                    key = line[1 : line.index('": ')]
+                    known = (before.get(key), self.wanted.get(key))  # a line may have moved here from another file
+                    route = next((route for route in known if route and route.line == line), None)
+                    if route is None and not line.endswith('": null'):
+                        route = Route(line)
+                    after[route.key if route else key] = route
+            touched |= {key for key in before.keys() | after.keys() if before.get(key, self) is not after.get(key, self)}
             self.shards[file], self.digests[file] = after, digest_of(text)
-        for route in gone:  # all before any: routes move between shards
-            if self.wanted.get(route.key) is route:
-                del self.wanted[route.key]
-        self.wanted.update((route.key, route) for route in come)
-        return {route.key for route in (*gone, *come)}
+        for key in touched:  # all after any: routes move between shards
+            homes = [self.shards[file] for file in (self.RECENT, *self.shards) if key in self.shards.get(file, ())]
+            if homes and (route := homes[0][key]):
+                self.wanted[key] = route
+            else:
+                self.wanted.pop(key, None)
+        return touched
 
     def _decide(self, key: str) -> tuple[Route | None, Route | None] | None:
         want, have = self.wanted.get(key), self.served.get(key)
@@ -328,9 +333,10 @@ def build(route: Route, values: Mapping[str, str]) -> list[Deployment]:
         raise Refused(f"{route.name} cannot be a model's name: , and * have a meaning of their own to LiteLLM.")
     deployments = []
     for entry in route.deployments():
-        secrets = {param: values[key] for param, key in entry.get("credentials", {}).items()}
-        params, info = entry["litellm_params"] | secrets, entry["model_info"]
+        secrets: dict[str, str] = {}
         try:
+            secrets = {param: values[key] for param, key in entry.get("credentials", {}).items()}
+            params, info = entry["litellm_params"] | secrets, entry["model_info"]
             refuse_references(params)
             if params["model"].startswith(("ollama/", "ollama_chat/")) and not params.get("api_base"):
                 raise Refused("api_base is missing; without one, LiteLLM starts an Ollama server of its own.")
@@ -555,19 +561,19 @@ class Activation:
         plan = plan or Plan()
         others = self.leaving.pop(route.name, [])  # or the router would share requests out between them and this
         old = [id_ for other in (plan, *others) for id_ in other.ids]
+        add = [deployment for id_, deployment in deployments.items() if id_ not in old]
+        drop = [id_ for id_ in old if id_ not in deployments]
         try:
-            router.change(
-                [deployment for id_, deployment in deployments.items() if id_ not in old],
-                [id_ for id_ in old if id_ not in deployments],
-            )
+            if add or drop:
+                router.change(add, drop)
             if not all(map(router.has, deployments)):
                 raise Refused("LiteLLM left it out of its router; the proxy's log says why.")
         except Exception as error:
             router.change([], [id_ for id_ in {*old, *deployments} if router.has(id_)])
-            self._forget(plan, *others)
+            self._forget([plan, *others])
             self.plans.pop(route.key, None)
             raise Refused(explain(error, [values[key] for key in route.credentials])) from None
-        self._forget(plan, *others)
+        self._forget([plan, *others], kept=deployments)
         plan.route, plan.values, plan.seen, plan.used = route, values, -1, time.monotonic()
         plan.ids, plan.upstreams = [*deployments], [d.litellm_params.model for d in deployments.values()]
         self.plans[route.key] = plan
@@ -627,14 +633,15 @@ class Activation:
         if not self.leaving[plan.route.name]:
             del self.leaving[plan.route.name]
         self.router.change([], plan.ids)
-        self._forget(plan)
+        self._forget([plan])
 
-    def _forget(self, *plans: Plan) -> None:
+    def _forget(self, plans: list[Plan], kept: Container[str] = ()) -> None:
         for plan in plans:
             self.upstreams -= Counter(plan.upstreams)
             for id_ in plan.ids:
                 del self.ids[id_]
-                litellm.model_cost.pop(id_, None)  # LiteLLM keeps an entry per deployment for good
+                if id_ not in kept:
+                    litellm.model_cost.pop(id_, None)  # LiteLLM itself keeps an entry per deployment for good
             plan.ids, plan.upstreams = [], []
 
 
@@ -691,6 +698,9 @@ class Hooks(CustomLogger):
         " aimage_generation image_generation aimage_edit agenerate_content agenerate_content_stream".split()
     )
 
+    #: calls whose `model` is no name of ours, and whose body goes elsewhere as it is
+    ELSEWHERE = frozenset({"pass_through_endpoint", "call_mcp_tool", "list_mcp_tools"})
+
     def __init__(self, table: Table, activation: Activation) -> None:
         super().__init__()
         self.table = table
@@ -699,18 +709,19 @@ class Hooks(CustomLogger):
     async def async_pre_call_hook(self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str) -> None:
         """Resolve the model's name and see that the router serves it. Raises ProxyException (404)."""
         name = data.get("model")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or call_type in self.ELSEWHERE:
             return
         if route := self.table.names.get(name):
             self._serve([route], data)
+            data["model"] = route.name
         elif "," in name and call_type == "acompletion":  # LiteLLM asks several models at once
             parts = [part.strip() for part in name.split(",")]
-            routes = [route for part in parts if (route := self._find(part, call_type))]
-            if routes:
-                self._serve(routes, data)
+            self._serve([route for part in parts if (route := self._find(part, call_type))], data)
             data["model"] = ",".join(getattr(self.table.names.get(part), "name", part) for part in parts)
         else:
             self._find(name, call_type)
+            if data.keys() & Activation.FALLBACKS.keys():
+                self._serve([], data)
 
     def _find(self, name: str, call_type: str) -> Route | None:
         """The route of that name; None when LiteLLM may know what else it is."""
@@ -729,12 +740,13 @@ class Hooks(CustomLogger):
         return None
 
     def _serve(self, routes: list[Route], data: dict[str, Any]) -> None:
-        strip(data)
+        """See that the router serves the routes and what they, or the caller, would fall back to."""
+        if routes:
+            strip(data)
         plans: list[Plan] = []
-        for field in Activation.FALLBACKS:
-            if isinstance(data.get(field), list):  # the caller's own replace the route's
-                data[field] = self.activation.resolve(data[field], plans)
-        callers = data.keys() & Activation.FALLBACKS.keys()
+        callers = [field for field in Activation.FALLBACKS if isinstance(data.get(field), list)]
+        for field in callers:  # they replace the route's
+            data[field] = self.activation.resolve(data[field], plans)
         for route in routes:
             try:
                 plan = self.activation.plan(route)
@@ -748,7 +760,6 @@ class Hooks(CustomLogger):
                     data.setdefault(field, value)
                 elif field not in callers:
                     data[field] = [*data.get(field, ()), *value]
-        data["model"] = routes[0].name
         self.activation.lease(plans)
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
@@ -991,9 +1002,9 @@ class Directory:
                     self.plugin.problem("files", None)
                 except FAILURES as error:
                     failures += 1  # most are gone at the next look
-                    if failures * self.EVERY > 1 or not self.plugin.table.loaded:
+                    if failures > 5 or not self.plugin.table.loaded:
                         self.plugin.problem("files", f"The routes in {self.routes} cannot be read: {error}")
-            await asyncio.sleep(self.EVERY)
+            await asyncio.sleep(self.EVERY * max(1, min(failures, 20)))
 
     @staticmethod
     def _stamp(path: Path) -> object:

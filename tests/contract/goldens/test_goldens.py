@@ -53,7 +53,10 @@ class Golden:
 
 @cache
 def golden(folder: Path) -> Golden:
-    documents = list(yaml.load_all((folder / "output.yaml").read_text(), Loader=yaml.CSafeLoader))
+    return golden_of(list(yaml.load_all((folder / "output.yaml").read_text(), Loader=yaml.CSafeLoader)))
+
+
+def golden_of(documents: list[dict[str, Any]]) -> Golden:
     files = {file: text for body in documents if body["kind"] == "ConfigMap" for file, text in body["data"].items()}
     (secret,) = (body for body in documents if body["kind"] == "Secret")
     routes = (body for body in documents if body["kind"] == "ModelRoute")
@@ -117,6 +120,21 @@ def proxy(request: pytest.FixtureRequest, proxies: dict[str, Proxy]) -> Proxy:
 @folders
 def test_the_proxy_confirms_the_golden_s_digest_refuses_nothing_and_lists_its_names(proxy: Proxy, folder: Path) -> None:
     wanted = golden(folder)
+    is_taken(proxy, wanted)
+    assert wanted.ready <= wanted.table.keys()
+
+
+@pytest.mark.parametrize("routes", [1500, 3])
+def test_many_routes_are_taken_over_several_shards_and_few_again_over_one(proxy: Proxy, routes: int) -> None:
+    backends = [{"name": "default", "provider": "openai", "model": "gpt-4.1", "credentialsSecretRef": {"name": "openai"}}]
+    bodies: list[dict[str, Any]] = [{"kind": "ModelRoute", "metadata": {"name": f"many-{n}"}, "spec": {"backends": backends}} for n in range(routes)]
+    secret = {"kind": "Secret", "metadata": {"name": "openai"}, "stringData": {"OPENAI_API_KEY": "sk-test"}}
+    published = golden_of(harness.documents(harness.Operator({}).turn([*bodies, secret], now=harness.NOW)))
+    assert (len(published.texts) > 1) == (routes > 3)
+    is_taken(proxy, published)
+
+
+def is_taken(proxy: Proxy, wanted: Golden) -> None:
     digest = json.loads(wanted.index)["digest"]
     proxy.directory.write(Configuration(texts=wanted.texts, index=wanted.index, digest=digest), wanted.credentials)
     status = proxy.confirmed(digest)
@@ -124,7 +142,6 @@ def test_the_proxy_confirms_the_golden_s_digest_refuses_nothing_and_lists_its_na
     assert status["message"] == ""
     assert status["routes"] == len(wanted.table)
     assert set(proxy.names()) - {"from-config"} == wanted.names
-    assert wanted.ready <= wanted.table.keys()
 
 
 @folders

@@ -71,6 +71,31 @@ def test_two_routes_swap_their_names_in_one_change(proxy: Proxy, sim: Simulator)
     assert {proxy.answer("y") for _ in range(5)} == {"azure first says: Hello"}
 
 
+def test_recent_line_stands_for_the_line_in_its_shard(proxy: Proxy, sim: Simulator) -> None:
+    base = [sim.route(f"base-{n}", "old") for n in range(8)]
+    proxy.serve(*base, shards=4, recent={})
+    assert proxy.answer("base-3") == "azure old says: Hello"
+    changes = {"ai/base-3": sim.route("base-3", "new"), "ai/base-5": None, "ai/fresh": sim.route("fresh", "new")}
+    assert proxy.serve(*base, shards=4, recent=changes)["routes"] == 8
+    assert proxy.answer("base-3") == proxy.answer("fresh") == "azure new says: Hello"
+    assert proxy.chat("base-5").status_code == 404
+    assert proxy.answer("base-4") == "azure old says: Hello"
+    proxy.serve(*base, shards=4, recent={})
+    assert proxy.answer("base-3") == proxy.answer("base-5") == "azure old says: Hello"
+    assert proxy.chat("fresh").status_code == 404
+
+
+def test_recent_lines_move_into_their_shards_without_a_change(proxy: Proxy, sim: Simulator) -> None:
+    base, new = [sim.route(f"base-{n}") for n in range(8)], sim.route("base-3", "new")
+    proxy.serve(*base, shards=4, recent={"ai/base-3": new, "ai/base-5": None})
+    proxy.answer("base-3")
+    moved = [new if route["modelName"] == "base-3" else route for route in base if route["modelName"] != "base-5"]
+    status = proxy.serve(*moved, shards=4, recent={})
+    assert f"configuration {status['digest']}: 0 added, 0 changed, 0 removed" in proxy.log()
+    assert proxy.answer("base-3") == "azure new says: Hello"
+    assert proxy.chat("base-5").status_code == 404
+
+
 def test_routes_move_between_shards_without_a_gap(proxy: Proxy, sim: Simulator) -> None:
     routes = [sim.route(f"sharded-{n}") for n in range(12)]
     for shards in (1, 4, 3, 1):
@@ -171,6 +196,28 @@ def test_models_of_the_proxy_s_own_configuration_are_left_alone(proxy: Proxy, si
     proxy.serve(sim.route("ours"))
     assert proxy.answer("from-config") == "mistral mistral-small-latest says: Hello"
     assert {"from-config", "ours"} <= set(proxy.names())
+
+
+def test_model_of_the_proxy_s_own_configuration_may_fall_back_to_a_route(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("ours"))
+    sim.rule("down", provider="mistral", status=503)
+    assert proxy.answer("from-config", fallbacks=["ours"]) == "azure ours says: Hello"
+
+
+def test_body_that_is_passed_through_is_left_alone(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("gpt-4.1", aliases=["gpt-4o"], fallbacks={"onError": ["other"]}, retries={"rateLimit": 1}), sim.route("other"))
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+    response = proxy.client.post("/passed-through", json=body)
+    assert response.json()["choices"][0]["message"]["content"] == "openai gpt-4o says: Hello"
+    assert sim.requests()[-1]["body"] == body
+
+
+def test_line_that_cannot_be_read_is_refused_alone(proxy: Proxy, sim: Simulator) -> None:
+    status = proxy.serve(sim.route("fine"), {"modelName": "from-the-future", "upstreams": [{}]}, sim.route("no,comma"))
+    assert "cannot read" in status["refused"]["ai/from-the-future"]
+    assert "no,comma" in status["refused"]["ai/no,comma"]
+    assert proxy.answer("fine") == "azure fine says: Hello"
+    assert proxy.chat("from-the-future").status_code == 404
 
 
 def test_many_routes_are_served_at_the_price_of_those_in_use(proxy: Proxy, sim: Simulator) -> None:

@@ -100,6 +100,17 @@ def test_churn_leaves_nothing_behind_in_the_router(proxy: Proxy, sim: Simulator)
     assert (health["healthy_count"], health["unhealthy_count"]) == (3, 0)
 
 
+def test_price_of_a_deployment_outlives_changes_of_anything_else(proxy: Proxy, sim: Simulator) -> None:
+    priced = sim.route("priced", params={"input_cost_per_token": 0.5, "output_cost_per_token": 0.5})
+    proxy.serve(priced)
+    cost = proxy.chat("priced").headers["x-litellm-response-cost"]
+    assert float(cost) > 1
+    proxy.serve(priced | {"aliases": ["dear"]}, credentials=CREDENTIALS | {"ai.other.api_key": "x" * 20})
+    assert proxy.chat("dear").headers["x-litellm-response-cost"] == cost
+    proxy.serve(priced, sim.route("other"))
+    assert proxy.chat("priced").headers["x-litellm-response-cost"] == cost
+
+
 def in_router(proxy: Proxy) -> set[str]:
     return {group["model_group"] for group in proxy.client.get("/model_group/info").json()["data"]}
 

@@ -57,6 +57,11 @@ def credentials_digest_of(values: dict[str, str]) -> str:
     return hmac.new(STATUS_TOKEN.encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def line_of(key: str, route: dict[str, Any] | None) -> str:
+    value = route and {name: content for name, content in route.items() if name != "key"}
+    return f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, separators=(',', ':'))}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
     """Shards and index of some routes, byte for byte as the contract has them."""
@@ -66,15 +71,17 @@ class Configuration:
     digest: str
 
     @classmethod
-    def of(cls, routes: list[dict[str, Any]], credentials: dict[str, str], shards: int = 1) -> Configuration:
+    def of(cls, routes: list[dict[str, Any]], credentials: dict[str, str], shards: int = 1, recent: dict[str, dict[str, Any] | None] | None = None) -> Configuration:
+        """`recent`: what changed since the shards were written, by key; None where the route is gone."""
         lines: list[list[str]] = [[] for _ in range(shards)]
         for key, route in sorted((route.get("key", f"ai/{route['modelName']}"), route) for route in routes):
-            value = {name: content for name, content in route.items() if name != "key"}
             shard = int(digest_of(key), 16) % shards
-            lines[shard].append(f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, separators=(',', ':'))}")
+            lines[shard].append(line_of(key, route))
         texts = {f"routes-{n:02}.json": "{\n" + ",\n".join(shard) + ("\n" if shard else "") + "}\n" for n, shard in enumerate(lines)}
+        if recent is not None:
+            texts["recent.json"] = "{\n" + ",\n".join(line_of(key, route) for key, route in sorted(recent.items())) + "\n}\n"
         named = {
-            file: {"configMap": "litellm-routes" if shards == 1 else f"litellm-{file.removesuffix('.json')}", "digest": digest_of(text)}
+            file: {"configMap": "litellm-routes" if shards == 1 or file == "recent.json" else f"litellm-{file.removesuffix('.json')}", "digest": digest_of(text)}
             for file, text in texts.items()
         }
         credentials_digest = credentials_digest_of(credentials)
@@ -173,12 +180,13 @@ class Proxy:
         self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {MASTER_KEY}"}, timeout=60)
 
     def _settings(self) -> dict[str, Any]:
+        through = {"path": "/passed-through", "target": f"{self.simulator.openai}/chat/completions", "headers": {"Authorization": f"Bearer {OPENAI_KEY}"}}
         static = {"model": "mistral/mistral-small-latest", "api_base": self.simulator.mistral, "api_key": MISTRAL_KEY}
         return {
             "model_list": [{"model_name": "from-config", "litellm_params": static}],
             "litellm_settings": {"callbacks": ["hot_reload.instance"], "drop_params": True, "json_logs": True, "suppress_startup_output": True},
             "router_settings": {"num_retries": 0},
-            "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True},
+            "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "disable_model_info_refresh": True, "pass_through_endpoints": [through]},
         }
 
     def wait_until_ready(self) -> None:
@@ -211,10 +219,16 @@ class Proxy:
         status: dict[str, Any] = response.json()
         return status
 
-    def serve(self, *routes: dict[str, Any], credentials: dict[str, str] | None = None, shards: int = 1) -> dict[str, Any]:
+    def serve(
+        self,
+        *routes: dict[str, Any],
+        credentials: dict[str, str] | None = None,
+        shards: int = 1,
+        recent: dict[str, dict[str, Any] | None] | None = None,
+    ) -> dict[str, Any]:
         """Make these the routes and wait, as the operator does, until the plugin confirms; return its status."""
         credentials = CREDENTIALS if credentials is None else credentials
-        configuration = Configuration.of(list(routes), credentials, shards)
+        configuration = Configuration.of(list(routes), credentials, shards, recent)
         self.directory.write(configuration, credentials)
         return self.confirmed(configuration.digest)
 

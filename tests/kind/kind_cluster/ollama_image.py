@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from . import checkout, engine, images, steps, tools, wheels
+from . import checkout, engine, images, steps, wheels
 
 RECIPE = checkout.REPO / "tests/ollama"
 VERSION = "0.17.4"

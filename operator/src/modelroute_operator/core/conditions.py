@@ -29,6 +29,10 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  the name of a reason
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"  # noqa: S105  the name of a reason
     FALLBACK_NOT_FOUND = "FallbackNotFound"
+    PULLING = "Pulling"
+    PULL_FAILED = "PullFailed"
+    INSUFFICIENT_STORAGE = "InsufficientStorage"
+    OLLAMA_UNREACHABLE = "OllamaUnreachable"
     PENDING = "Pending"
     REJECTED_BY_PROXY = "RejectedByProxy"
     NO_READY_PROXY = "NoReadyProxy"
@@ -45,6 +49,10 @@ CONDITION_OF = {
     Reason.SECRET_NOT_FOUND: Condition.RESOLVED_REFS,
     Reason.SECRET_KEY_NOT_FOUND: Condition.RESOLVED_REFS,
     Reason.FALLBACK_NOT_FOUND: Condition.RESOLVED_REFS,
+    Reason.PULLING: Condition.MODELS_PULLED,
+    Reason.PULL_FAILED: Condition.MODELS_PULLED,
+    Reason.INSUFFICIENT_STORAGE: Condition.MODELS_PULLED,
+    Reason.OLLAMA_UNREACHABLE: Condition.MODELS_PULLED,
     Reason.PENDING: Condition.PROGRAMMED,
     Reason.REJECTED_BY_PROXY: Condition.PROGRAMMED,
     Reason.NO_READY_PROXY: Condition.PROGRAMMED,

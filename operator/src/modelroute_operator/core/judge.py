@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelroute_operator.core import checks, credentials, questions
+from modelroute_operator.core import checks, credentials, pulls, questions
 from modelroute_operator.core.checks import Claim, Local
 from modelroute_operator.core.conditions import Condition, Problem, Reason
 from modelroute_operator.core.credentials import Credentials
 from modelroute_operator.core.modelroute import FunctionCalling, ModelRouteSpec
+from modelroute_operator.core.ollama import Facts
+from modelroute_operator.core.pulls import Use
 from modelroute_operator.core.snapshot import Published, Route, SecretId, Secrets, Snapshot
 
 
@@ -26,6 +28,12 @@ class Judged:
     function_calling: FunctionCalling = FunctionCalling.UNKNOWN
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     """Backend → its credentials."""
+    uses: tuple[Use, ...] = ()
+    """The models it wants on the chart's own Ollama."""
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Backend → the chart's Ollama replicas that hold its model: their API bases."""
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    """Backend → what the chart's Ollama says that its model can do."""
     secrets: tuple[SecretId, ...] = ()
     """The Secrets it was judged by."""
 
@@ -43,7 +51,24 @@ def secrets_of(route: Route) -> list[SecretId]:
 
 def judge(route: Route, snapshot: Snapshot) -> Judged:
     """What can be said of the route without looking at others."""
-    return replace(_judge(route, snapshot), secrets=tuple(dict.fromkeys(secrets_of(route))))
+    judged = _judge(route, snapshot)
+    uses = _uses(route, snapshot, judged)
+    ollama = snapshot.ollama
+    return replace(
+        judged,
+        secrets=tuple(dict.fromkeys(secrets_of(route))),
+        uses=uses,
+        places={use.backend: ollama.holders(use.model) for use in uses},
+        facts={use.backend: facts for use in uses if (facts := ollama.facts(use.model))},
+    )
+
+
+def _uses(route: Route, snapshot: Snapshot, judged: Judged | None = None) -> tuple[Use, ...]:
+    """The models it wants on the chart's own Ollama, if there is one."""
+    if not snapshot.ollama.service:
+        return ()
+    elsewhere = {name for name, held in judged.credentials.items() if "api_base" in held.keys} if judged else ()
+    return pulls.uses(route, elsewhere, active=judged is None or judged.claim is not None)
 
 
 def _judge(route: Route, snapshot: Snapshot) -> Judged:
@@ -87,7 +112,8 @@ def _last_good(route: Route, backend: str, published: Published) -> Credentials 
         return None
     for deployment in line["deployments"]:
         keys: dict[str, str] = deployment.get("credentials", {})
-        if deployment["model_info"]["id"] == f"{route.key}/{backend}" and keys and all(key in published.credentials for key in keys.values()):
+        # A backend on several Ollama replicas has a deployment on each.
+        if f"{deployment['model_info']['id']}/".startswith(f"{route.key}/{backend}/") and keys and all(key in published.credentials for key in keys.values()):
             return Credentials(keys=keys, sources=dict.fromkeys(keys.values()))
     return None
 
@@ -95,14 +121,25 @@ def _last_good(route: Route, backend: str, published: Published) -> Credentials 
 def _mode(route: Route, spec: ModelRouteSpec, snapshot: Snapshot) -> str:
     backend = spec.backends[0]
     known = snapshot.cost_map.of(backend.provider, questions.model_of(backend, route.model_name))
+    facts = _facts(route, snapshot).get(backend.name)
+    if backend.provider in pulls.PROVIDERS:
+        # The cost map has most of Ollama's models as "completion"; Ollama chats with all that do not embed.
+        embeds = facts.embedding if facts else known.mode == "embedding"
+        return spec.mode or ("embedding" if embeds else "chat")
     return spec.mode or known.mode or "chat"
+
+
+def _facts(route: Route, snapshot: Snapshot) -> dict[str, Facts]:
+    """Backend → what the chart's own Ollama says of its model: it knows better than the cost map."""
+    return {use.backend: facts for use in _uses(route, snapshot) if (facts := snapshot.ollama.facts(use.model))}
 
 
 def _function_calling(route: Route, spec: ModelRouteSpec, snapshot: Snapshot) -> FunctionCalling:
     """What the route says, else the weakest of its backends by the cost map."""
     if spec.capabilities and spec.capabilities.function_calling:
         return spec.capabilities.function_calling
-    known = [snapshot.cost_map.of(b.provider, questions.model_of(b, route.model_name)).function_calling for b in spec.backends]
+    facts = _facts(route, snapshot)
+    known = [facts[b.name].tools if b.name in facts else snapshot.cost_map.of(b.provider, questions.model_of(b, route.model_name)).function_calling for b in spec.backends]
     if any(k is False for k in known):
         return FunctionCalling.UNSUPPORTED
     return FunctionCalling.SUPPORTED if all(known) else FunctionCalling.UNKNOWN

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 GROUP, VERSION, PLURAL, KIND = "modelroute.dev", "v1alpha1", "modelroutes", "ModelRoute"
+FINALIZER = f"{GROUP}/ollama-model"
+"""On routes with deletionPolicy Delete only: they go after their model."""
 
 ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]

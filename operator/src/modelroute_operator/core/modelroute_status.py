@@ -62,7 +62,7 @@ class ModelRouteStatus(ApiModel):
         tuple[ConditionStatus, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = ()
-    """Accepted, ResolvedRefs, Programmed, and Ready (all of them)."""
+    """Accepted, ResolvedRefs, ModelsPulled (with the chart's Ollama), Programmed, and Ready (all of them)."""
     backends: Annotated[
         tuple[BackendStatus, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),

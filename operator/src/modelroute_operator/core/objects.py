@@ -1,14 +1,18 @@
 """The bytes of the managed objects: index, shards, credentials; and their digests.
 
 Formats: `index.json` {version, shards: {file: {configMap, digest}}, credentials, digest, vectors};
-`routes-NN.json` {key: line, …}, one route a line, sorted, valid JSON as a whole.
+`routes-NN.json` {key: line, …}, one route a line, sorted, valid JSON as a whole; `recent.json` the same for what changed
+since those were written: a line there stands for the route's line in its shard, and null for none.
+
+So a change writes and transfers the index with the recent lines, whatever number of routes there are; when these have
+become many, they move into their shards. A few routes are all in the index's own ConfigMap.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +20,11 @@ from modelroute_operator.core import sealed
 from modelroute_operator.core.sealed import Sealed
 
 INDEX = "index.json"
+RECENT = "recent.json"
+INLINE_LIMIT = 16 * 1024
+"""Bytes of routes up to which all are in the index's own ConfigMap."""
+RECENT_LIMIT = 48 * 1024
+"""Bytes of recent lines above which they move into their shards."""
 MAX_SHARDS = 32
 """As many as the chart mounts and its Role names (a chart test compares)."""
 SHARD_TARGET = 96 * 1024
@@ -70,50 +79,87 @@ def shard_file(number: int) -> str:
 
 
 def shards_needed(size: int, before: int) -> int:
-    """How many shards `size` bytes need: a power of two. Shrinks only when a quarter would do, so that it does not flap."""
-    count = 1
-    while size > count * SHARD_TARGET and count < MAX_SHARDS:
+    """How many shards `size` bytes need: one (in the index's ConfigMap), or a power of two. Shrinks late, so that it does not flap."""
+    count = 1 if size <= INLINE_LIMIT else 2
+    while count > 1 and size > count * SHARD_TARGET and count < MAX_SHARDS:
         count *= 2
+    if count == 1:
+        return 2 if before == 2 and size > INLINE_LIMIT // 4 else 1
     return before if count < before <= count * 2 and before <= MAX_SHARDS else count
 
 
 class Memo:
-    """The texts laid out last: a line that is the same object stays where it is, and a shard without a new line keeps its text."""
+    """What was laid out last. A line that is the same stays where it is, and a shard that nothing moves into keeps its text."""
 
     def __init__(self) -> None:
         """Nothing is laid out."""
         self._lines: Mapping[str, str] = {}
         self._size = 0
         self._shards: list[dict[str, str]] = []
+        self._recent: dict[str, str | None] = {}
         self._sealed: tuple[Mapping[str, Sealed], str] | None = None
         self.texts: dict[str, str] = {}
         """File → text."""
         self.digests: dict[str, str] = {}
 
+    def resume(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Goes on from files as they were read back. Returns the lines they hold."""
+        recent = lines_in(texts.get(RECENT, ""))
+        self._shards = [lines_in(texts[file]) for file in sorted(texts) if file != RECENT]
+        self._recent = {key: None if line == "null" else line for key, line in recent.items()}
+        lines = {key: line for shard in self._shards for key, line in shard.items()} | self._recent
+        kept = {key: line for key, line in lines.items() if line is not None}
+        self._lines, self._size = kept, sum(_length(key, line) for key, line in kept.items())
+        self.texts, self.digests = dict(texts), {file: text_digest(text) for file, text in texts.items()}
+        return kept
+
     def lay_out(self, lines: Mapping[str, str], before: int) -> None:
         """Brings `texts` and `digests` up to date. `before`: shards in use now."""
-        old = self._lines
-        changed = [key for key, line in lines.items() if old.get(key) is not line]
-        gone = old.keys() - lines.keys() if len(old) + sum(key not in old for key in changed) != len(lines) else set[str]()
-        self._size += sum(_length(key, lines[key]) - (_length(key, old[key]) if key in old else 0) for key in changed)
-        self._size -= sum(_length(key, old[key]) for key in gone)
-        self._lines = lines
+        changed = self._changed(lines)
         count = shards_needed(self._size, before)
         if count != len(self._shards):
-            self._shards, self.texts, self.digests = [{} for _ in range(count)], {}, {}
-            changed, gone = list(lines), set()
-        dirty = set(range(count)) if not self.texts else set()
-        for key in (*changed, *gone):
-            number = shard_of(key, count)
-            dirty.add(number)
-            if key in lines:
-                self._shards[number][key] = lines[key]
+            self._shards, self._recent, self.texts, self.digests = [{} for _ in range(count)], {}, {}, {}
+            self._move(dict(lines), range(count))
+        elif count == 1:
+            self._move({key: lines.get(key) for key in changed}, (0,) if changed else ())
+        else:
+            for key in changed:
+                if self._shards[shard_of(key, count)].get(key) == lines.get(key):
+                    self._recent.pop(key, None)
+                else:
+                    self._recent[key] = lines.get(key)
+        if count > 1:
+            if sum(_length(key, line or "") for key, line in self._recent.items()) > RECENT_LIMIT:
+                self._move(self._recent, {shard_of(key, count) for key in self._recent})
+                self._recent = {}
+            if changed or RECENT not in self.texts:
+                self._write(RECENT, {key: line or "null" for key, line in self._recent.items()})
+
+    def _changed(self, lines: Mapping[str, str]) -> list[str]:
+        """The keys whose lines are others than last time, or are gone."""
+        old = self._lines
+        changed = [key for key, line in lines.items() if (known := old.get(key)) is not line and known != line]
+        if len(old) + sum(key not in old for key in changed) != len(lines):
+            changed += old.keys() - lines.keys()
+        for key in changed:
+            self._size += (_length(key, lines[key]) if key in lines else 0) - (_length(key, old[key]) if key in old else 0)
+        self._lines = lines
+        return changed
+
+    def _move(self, lines: Mapping[str, str | None], numbers: Iterable[int]) -> None:
+        """Puts lines into their shards, and writes those shards."""
+        for key, line in lines.items():
+            shard = self._shards[shard_of(key, len(self._shards))]
+            if line is None:
+                shard.pop(key, None)
             else:
-                del self._shards[number][key]
-        for number in sorted(dirty):
-            shard, file = self._shards[number], shard_file(number)
-            self.texts[file] = "{\n" + ",\n".join(f'"{key}": {shard[key]}' for key in sorted(shard)) + "\n}\n"
-            self.digests[file] = text_digest(self.texts[file])
+                shard[key] = line
+        for number in sorted(numbers):
+            self._write(shard_file(number), self._shards[number])
+
+    def _write(self, file: str, lines: Mapping[str, str]) -> None:
+        self.texts[file] = "{\n" + ",\n".join(f'"{key}": {lines[key]}' for key in sorted(lines)) + "\n}\n"
+        self.digests[file] = text_digest(self.texts[file])
 
     def seal(self, credentials: Mapping[str, Sealed], key: Sealed) -> str:
         """The credentials' digest.
@@ -157,19 +203,21 @@ def of(lines: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Map
 
 def _laid_out(memo: Memo, credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, sealed_as: str) -> Objects:
     texts, digests = memo.texts, memo.digests
-    single = len(texts) == 1
-    homes = {file: name if single else f"{name}-{file[7:9]}" for file in texts}
-    digest = text_digest("\n".join([*(f"{file} {digests[file]}" for file in sorted(digests)), f"credentials {sealed_as}"]))
+    files = sorted(texts)
+    inline = RECENT not in texts
+    homes = {file: name if inline or file == RECENT else f"{name}-{file[7:9]}" for file in files}
+    digest = text_digest("\n".join([*(f"{file} {digests[file]}" for file in files), f"credentials {sealed_as}"]))
     index = {
         "version": 1,
-        "shards": {file: {"configMap": homes[file], "digest": digests[file]} for file in sorted(texts)},
+        "shards": {file: {"configMap": homes[file], "digest": digests[file]} for file in files},
         "credentials": sealed_as,
         "digest": digest,
         "vectors": dict(sorted(vectors.items())),
     }
-    config_maps: dict[str, dict[str, str]] = {homes[file]: {file: text} for file, text in texts.items()}
-    config_maps[name] = {INDEX: json.dumps(index, indent=1) + "\n", **config_maps.get(name, {})}
-    return Objects(config_maps=config_maps, index=name, credentials=credentials, digest=digest, shard_count=len(texts))
+    config_maps: dict[str, dict[str, str]] = {name: {INDEX: json.dumps(index, indent=1) + "\n"}}
+    for file in files:
+        config_maps.setdefault(homes[file], {})[file] = texts[file]
+    return Objects(config_maps=config_maps, index=name, credentials=credentials, digest=digest, shard_count=len(files) - (not inline))
 
 
 def read_index(text: str) -> Index | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelroute_operator.core.modelroute import ModelRouteSpec
+from modelroute_operator.core.modelroute import FINALIZER, ModelRouteSpec
 from modelroute_operator.core.snapshot import Route
 
 
@@ -30,6 +30,7 @@ def route(body: Mapping[str, Any]) -> Route:
         labels=dict(meta.get("labels") or {}),
         annotations=dict(meta.get("annotations") or {}),
         deleting=bool(meta.get("deletionTimestamp")),
+        held=FINALIZER in (meta.get("finalizers") or ()),
         claimed_by=(body.get("status") or {}).get("proxy", ""),
     )
 

@@ -40,7 +40,7 @@ def line(served: Served, release: Release) -> str:
         "aliases": sorted({*spec.aliases} - {route.model_name}),
         "mode": mode,
         "functionCalling": served.judged.function_calling,
-        "deployments": [_deployment(served, backend, release) for backend in spec.backends],
+        "deployments": [deployment for backend in spec.backends for deployment in _deployments(served, backend, release)],
     }
     if spec.fallbacks:
         kept = {
@@ -57,9 +57,28 @@ def line(served: Served, release: Release) -> str:
     return json.dumps({k: v for k, v in content.items() if v != {}}, sort_keys=True, separators=(",", ":"))
 
 
-def _deployment(served: Served, backend: Backend, release: Release) -> dict[str, Any]:
+def _deployments(served: Served, backend: Backend, release: Release) -> list[dict[str, Any]]:
+    """One deployment; one for each of the chart's Ollama replicas that hold the model, if there are any."""
     keys = served.judged.credentials[backend.name].keys
-    return {"litellm_params": _params(served, backend, release, keys), "model_info": _info(served, backend), "credentials": dict(keys)}
+    params, info = _params(served, backend, release, keys), _info(served, backend)
+    places = served.judged.places.get(backend.name, ())
+    if len(places) < 2:
+        at = {"api_base": places[0]} if places else {}
+        return [{"litellm_params": {**params, **at}, "model_info": info, "credentials": dict(keys)}]
+    return [
+        {
+            "litellm_params": {**params, **_share(params, len(places)), "api_base": place},
+            "model_info": {**info, "id": f"{info['id']}/{place.removeprefix('http://').partition('.')[0]}"},
+            "credentials": dict(keys),
+        }
+        for place in places
+    ]
+
+
+def _share(params: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """A replica's part of what holds for the whole backend."""
+    limits = {name: max(1, params[name] // count) for name in ("rpm", "tpm", "max_parallel_requests") if name in params}
+    return {**limits, **({"weight": round(params["weight"] / count, 6)} if "weight" in params else {})}
 
 
 def _params(served: Served, backend: Backend, release: Release, keys: Mapping[str, str]) -> dict[str, Any]:
@@ -94,13 +113,14 @@ def _keep_alive(backend: Backend) -> str | int | None:
 def _info(served: Served, backend: Backend) -> dict[str, Any]:
     known = served.claim.spec.capabilities
     calling = known.function_calling if known else None
+    facts = served.judged.facts.get(backend.name)
     info: dict[str, Any] = {
         "id": f"{served.claim.route.key}/{backend.name}",
         "mode": served.claim.mode,
         "base_model": _base_model(backend),
-        "supports_function_calling": calling is FunctionCalling.SUPPORTED if calling else None,
-        "supports_vision": known.vision if known else None,
-        "max_input_tokens": known.max_input_tokens if known else None,
+        "supports_function_calling": calling is FunctionCalling.SUPPORTED if calling else facts.tools if facts else None,
+        "supports_vision": known.vision if known and known.vision is not None else facts.vision if facts else None,
+        "max_input_tokens": (known.max_input_tokens if known else None) or (facts.context_length if facts else None),
     }
     return {name: value for name, value in info.items() if value is not None}
 

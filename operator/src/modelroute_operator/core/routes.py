@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modelroute_operator.core import checks, credentials, judge, questions
+from modelroute_operator.core import checks, credentials, judge, pulls, questions
 from modelroute_operator.core.checks import Claim
 from modelroute_operator.core.conditions import Problem
 from modelroute_operator.core.judge import Judged
 from modelroute_operator.core.names import Names
+from modelroute_operator.core.ollama import Ollama
+from modelroute_operator.core.pulls import Use
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Release, Route, SecretId, Secrets, Snapshot
 from modelroute_operator.core.values import Values
@@ -41,6 +43,12 @@ class Resolution:
     """Routes that another release serves, and this one would cover: key → that release."""
     released: frozenset[str]
     """Routes whose status says that this release serves them, which it does no longer."""
+    uses: tuple[Use, ...]
+    """The models that all routes want on the chart's own Ollama."""
+    watched: frozenset[str]
+    """Routes whose models may have moved on since the memo's last resolution."""
+    leaving: Mapping[str, Route]
+    """Routes that are being deleted and wait for their models to go."""
     touched: frozenset[str]
     """Routes looked at since the memo's last resolution; the others are as they were."""
 
@@ -63,6 +71,9 @@ class Memo:
         self._elsewhere: dict[str, str] = {}
         self._released: set[str] = set()
         self._lacking: set[str] = set()
+        self._uses: dict[str, tuple[Use, ...]] = {}
+        self._leaving: dict[str, Route] = {}
+        self._ollama = Ollama()
         self._names, self._values = Names(), Values()
         self._readers: dict[SecretId, set[str]] = {}
         self._fallers: dict[str, set[str]] = {}
@@ -70,6 +81,9 @@ class Memo:
     def resolve(self, snapshot: Snapshot) -> Resolution:
         """The verdict on the snapshot. A route or Secret that is the same object as last time counts as unchanged."""
         changed, rotated = self._what_changed(snapshot)
+        changed |= self._moved(snapshot.ollama)
+        watched = frozenset(self._uses if snapshot.ollama != self._ollama else ())
+        self._ollama = snapshot.ollama
         names = {name for key in changed for name in self._forget(key)}
         for key in changed & snapshot.routes.keys():
             names.update(self._learn(snapshot.routes[key], snapshot))
@@ -86,6 +100,9 @@ class Memo:
             vectors={**snapshot.published.vectors, **self._names.vectors},
             claimed_elsewhere=dict(self._elsewhere),
             released=frozenset(self._released),
+            uses=tuple(replace(use, active=use.active and key in self._served) for key, uses in sorted(self._uses.items()) for use in uses),
+            watched=watched & self._judged.keys(),
+            leaving=dict(self._leaving),
             touched=frozenset(touched),
         )
 
@@ -103,11 +120,19 @@ class Memo:
         changed |= {key for key in self._lacking if key in published or not any(p.costs_route for p in self._judged[key].problems)}
         return changed, rotated
 
+    def _moved(self, ollama: Ollama) -> set[str]:
+        """The routes one of whose models is on other replicas than it was, or is known to do other things."""
+        if ollama == self._ollama:
+            return set()
+        return {key for key, uses in self._uses.items() if any(ollama.view(use.model) != self._ollama.view(use.model) for use in uses)}
+
     def _forget(self, key: str) -> tuple[str, ...]:
         """Takes a route out of everything. Returns the names it claimed."""
         self._elsewhere.pop(key, None)
         self._released.discard(key)
         self._lacking.discard(key)
+        self._uses.pop(key, None)
+        self._leaving.pop(key, None)
         judged = self._judged.pop(key, None)
         if judged is None:
             return ()
@@ -123,9 +148,14 @@ class Memo:
     def _learn(self, route: Route, snapshot: Snapshot) -> tuple[str, ...]:
         """Judges a route and enters it everywhere. Returns the names it claims."""
         key = route.key
+        if route.deleting and route.held and route.claimed_by in {"", snapshot.release.id}:
+            self._leaving[key] = route
+            self._uses[key] = pulls.uses(route) if snapshot.ollama.service else ()
         if not self._covers(route, snapshot.release):
             return ()
         judged = self._judged[key] = judge.judge(route, snapshot)
+        if judged.uses:
+            self._uses[key] = judged.uses
         for secret in judged.secrets:
             self._readers.setdefault(secret, set()).add(key)
         if judged.lacks_secrets:

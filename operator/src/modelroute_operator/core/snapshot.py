@@ -8,6 +8,7 @@ from typing import Any
 
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.modelroute import ModelRouteSpec
+from modelroute_operator.core.ollama import Ollama
 from modelroute_operator.core.sealed import Sealed
 
 SecretId = tuple[str, str]
@@ -32,6 +33,8 @@ class Route:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     deleting: bool = False
+    held: bool = False
+    """Does the operator's finalizer keep it until its models are deleted?"""
     claimed_by: str = ""
     """Namespace/name of the release that serves it, as its status says."""
 
@@ -102,3 +105,5 @@ class Snapshot:
     statuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Route key → its status as stored, in the API's own shape."""
     proxies: tuple[Proxy, ...] = ()
+    ollama: Ollama = field(default_factory=Ollama)
+    """The chart's own Ollama servers."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelroute_operator.core import proxy_config
+from modelroute_operator.core import proxy_config, pulls
 from modelroute_operator.core.conditions import TRUE_REASON, Condition, Problem, Reason
 from modelroute_operator.core.objects import text_digest
 from modelroute_operator.core.publication import History
+from modelroute_operator.core.pulls import PullState
 from modelroute_operator.core.routes import Resolution
 from modelroute_operator.core.snapshot import Proxy, Route, Snapshot
 
@@ -78,13 +79,17 @@ def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled:
         route, problems, stored = snapshot.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
         since = history.since(key) if key in resolution.served else None
         was_true = _was_confirmed(stored, history.line(key))
-        verdicts = _verdicts(key, problems, since, snapshot.proxies, was_true=was_true)
+        judged = resolution.covered[key]
+        pull = pulls.state_of(judged.uses, snapshot.ollama) if judged.uses and judged.claim else None
+        verdicts = _verdicts(key, problems, since, snapshot.proxies, was_true=was_true, pull=pull)
         if verdicts[Condition.PROGRAMMED][0] != "True":
             memo.open.add(key)
         if since and since > settled and verdicts[Condition.PROGRAMMED][1] == Reason.PENDING:
             held_back = True
             continue
         status = _status(snapshot, resolution, history, route, stored, verdicts)
+        if pull and pull.summary:
+            status["pullSummary"] = pull.summary
         if status != stored:
             reports.append(Report(route=route, status=status, events=tuple(_events(stored, verdicts))))
     return reports, held_back
@@ -108,7 +113,7 @@ def programmed(key: str, since: int | None, proxies: Iterable[Proxy], *, was_tru
     return "True", TRUE_REASON[Condition.PROGRAMMED], "served by every ready proxy replica"
 
 
-def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxies: tuple[Proxy, ...], *, was_true: bool) -> dict[Condition, Verdict]:
+def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxies: tuple[Proxy, ...], *, was_true: bool, pull: PullState | None) -> dict[Condition, Verdict]:
     verdicts: dict[Condition, Verdict] = {}
     for condition in (Condition.ACCEPTED, Condition.RESOLVED_REFS):
         found = [p for p in problems if p.condition is condition]
@@ -119,6 +124,8 @@ def _verdicts(key: str, problems: tuple[Problem, ...], since: int | None, proxie
         else:
             good = {Condition.ACCEPTED: "the spec can be served", Condition.RESOLVED_REFS: "every Secret and fallback exists"}
             verdicts[condition] = ("True", TRUE_REASON[condition], good[condition])
+    if pull:
+        verdicts[Condition.MODELS_PULLED] = ("False" if pull.reason else "True", pull.reason or TRUE_REASON[Condition.MODELS_PULLED], pull.message)
     verdicts[Condition.PROGRAMMED] = programmed(key, since, proxies, was_true=was_true)
     worst = next((v for v in verdicts.values() if v[0] != "True"), None)
     ready: Verdict = ("False", worst[1], worst[2]) if worst else ("True", TRUE_REASON[Condition.READY], verdicts[Condition.PROGRAMMED][2])
@@ -180,8 +187,15 @@ def _backends(route: Route, mode: str | None, verdicts: Mapping[Condition, Verdi
 
 
 def _events(stored: Mapping[str, Any], verdicts: Mapping[Condition, Verdict]) -> Iterable[Event]:
-    """One Event when Ready changes its status or its reason; waiting for the proxies is not worth one."""
-    old = _conditions(stored).get(Condition.READY, {})
+    """One Event when a pull begins, ends or fails, and when Ready changes its status or its reason; waiting for the proxies is not worth one."""
+    before = _conditions(stored)
+    if pulled := verdicts.get(Condition.MODELS_PULLED):
+        state, reason, message = pulled
+        old = before.get(Condition.MODELS_PULLED, {"reason": str(reason) if state == "True" else ""})
+        if old.get("reason") != str(reason):
+            yield Event(kind="Normal" if state == "True" or reason == Reason.PULLING else "Warning", reason=str(reason), message=message)
+    old = before.get(Condition.READY, {})
     state, reason, message = verdicts[Condition.READY]
-    if (old.get("status"), old.get("reason")) != (state, str(reason)) and reason != Reason.PENDING:
+    told = reason == Reason.PENDING or (pulled and pulled[0] != "True" and reason == pulled[1])
+    if (old.get("status"), old.get("reason")) != (state, str(reason)) and not told:
         yield Event(kind="Normal" if state == "True" else "Warning", reason=str(reason), message=message)

@@ -23,6 +23,8 @@ class Fault:
 
     path: Path
     sentence: str
+    unknown: str = ""
+    """The field under `path` that there is not."""
 
 
 def faults(spec: Any) -> list[Fault]:
@@ -30,7 +32,8 @@ def faults(spec: Any) -> list[Fault]:
     found = [Fault(path=path, sentence=f"{dotted(path)}: Duplicate value") for path in _repeated(spec, _schema(), ("spec",))]
     for error in _validator().iter_errors(spec):
         path = ("spec", *error.absolute_path)
-        found.append(Fault(path=path, sentence=f"{dotted(path)}: {_plain(error)}"))
+        unknown = _unknown(error)
+        found.append(Fault(path=path, sentence=f"{dotted(path)}: {_plain(error)}", unknown=unknown[0] if unknown else ""))
     if not found:
         found = [Fault(path=path, sentence=f"{dotted(path)}: {message}") for path, message in _broken_rules(spec, _schema(), ("spec",))]
     return sorted(found, key=lambda fault: [str(step) for step in fault.path])
@@ -65,11 +68,14 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+def _unknown(error: Any) -> list[str]:
+    return sorted(error.instance.keys() - error.schema["properties"].keys()) if error.validator == "additionalProperties" else []
+
+
 def _plain(error: Any) -> str:
     match error.validator:
         case "additionalProperties":
-            known = set(error.schema["properties"])
-            return f"unknown field {', '.join(sorted(set(error.instance) - known))}; known are {', '.join(sorted(known))}"
+            return f"unknown field {', '.join(_unknown(error))}; known are {', '.join(sorted(error.schema['properties']))}"
         case "enum":
             return f"{error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
         case _:

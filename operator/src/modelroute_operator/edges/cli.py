@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelroute_operator.edges import settings
 
-MISSING_STANDALONE = "`modelroute serve` needs LiteLLM itself: pip install 'modelroute-operator[standalone]'"
+MISSING_STANDALONE = "LiteLLM itself is needed: pip install 'modelroute-operator[standalone]'"
 
 
 def main() -> int:
@@ -45,24 +45,21 @@ def _operator() -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     try:
         from modelroute_operator.edges import standalone  # noqa: PLC0415  an optional dependency
-    except ImportError:
-        print(MISSING_STANDALONE, file=sys.stderr)
-        return 2
-    if not arguments.folder.exists():
-        print(f"modelroute serve: {arguments.folder} does not exist: give a directory of ModelRoute manifests", file=sys.stderr)
-        return 2
-    try:
+
         environment = {**_env_file(arguments.env_file), **os.environ}
+    except ImportError:
+        return _refused(MISSING_STANDALONE)
     except (OSError, UnicodeDecodeError) as error:
-        print(f"modelroute serve: {arguments.env_file} cannot be read: {error}", file=sys.stderr)
-        return 2
-    master_key = environment.get("LITELLM_MASTER_KEY")
-    if not master_key:
-        print("modelroute serve: set LITELLM_MASTER_KEY (any text that starts with sk-): clients send it as their api_key", file=sys.stderr)
-        return 2
-    if problem := _port_problem(arguments.host, arguments.port):
-        print(f"modelroute serve: {problem}", file=sys.stderr)
-        return 2
+        return _refused(f"{arguments.env_file} cannot be read: {error}")
+    master_key = environment.get("LITELLM_MASTER_KEY", "")
+    problems = (
+        "" if standalone.LITELLM.exists() else MISSING_STANDALONE,
+        "" if arguments.folder.exists() else f"{arguments.folder} does not exist: give a directory of ModelRoute manifests",
+        "" if master_key else "set LITELLM_MASTER_KEY (any text that starts with sk-): clients send it as their api_key",
+        _port_problem(arguments.host, arguments.port),
+    )
+    if any(problems):
+        return _refused(next(filter(None, problems)))
     options = standalone.Options(
         folder=arguments.folder, host=arguments.host, port=arguments.port, master_key=master_key, environment=environment, log=arguments.log,
     )  # fmt: skip
@@ -71,7 +68,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(line, flush=True)
 
     async def serve() -> int:
-        task = asyncio.ensure_future(standalone.Standalone(options, say).serve(lambda: say(f"serving on http://localhost:{options.port}")))
+        task = asyncio.ensure_future(standalone.Standalone(options, say).serve(lambda: say(f"serving on http://{options.address.replace('127.0.0.1', 'localhost')}")))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         try:
@@ -80,6 +77,11 @@ def _serve(arguments: argparse.Namespace) -> int:
             return 0
 
     return asyncio.run(serve())
+
+
+def _refused(sentence: str) -> int:
+    print(f"modelroute serve: {sentence}", file=sys.stderr)
+    return 2
 
 
 def _port_problem(host: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from modelroute_operator.core.modelroute import GROUP, KIND, PLURAL, VERSION
+from modelroute_operator.core.modelroute import FINALIZER, GROUP, KIND, PLURAL, VERSION
 from modelroute_operator.core.modelroute_status import ModelRouteStatus
 from modelroute_operator.core.plan import Writes
 from modelroute_operator.core.sealed import Sealed
@@ -104,10 +105,14 @@ class Cluster:
             found += (await self.api.call("GET", f"/apis/{GROUP}/{VERSION}{space}/{PLURAL}", seconds=120))["items"]
         return found
 
-    async def proxy_pods(self) -> list[Json]:
-        """The release's proxy pods, ready or not."""
-        selector = f"app.kubernetes.io/instance={self.settings.release},app.kubernetes.io/component=proxy"
-        found: list[Json] = (await self.api.call("GET", f"{self._core}/pods", labelSelector=selector))["items"]
+    @property
+    def pod_selector(self) -> str:
+        """Selects the release's proxy and Ollama pods."""
+        return f"app.kubernetes.io/instance={self.settings.release},app.kubernetes.io/component in (proxy,ollama)"
+
+    async def pods(self) -> list[Json]:
+        """The release's proxy and Ollama pods, ready or not."""
+        found: list[Json] = (await self.api.call("GET", f"{self._core}/pods", labelSelector=self.pod_selector))["items"]
         return found
 
     async def secret(self, name: SecretId) -> Json | None:
@@ -120,10 +125,14 @@ class Cluster:
             data = {key: base64.b64encode(value.reveal().encode()).decode() for key, value in sorted(writes.credentials.items())}
             body = {**self._object("Secret", self.credentials_name), "type": "Opaque", "data": data}
             await self.api.apply(f"{self._core}/secrets/{self.credentials_name}", body)
-        for name, content in writes.config_maps:
-            await self.api.apply(f"{self._core}/configmaps/{name}", {**self._object("ConfigMap", name), "data": dict(content)})
+        shards, index = writes.config_maps[:-1], writes.config_maps[-1:]
+        for group in (shards, index):
+            await asyncio.gather(*(self._write_config_map(name, content) for name, content in group))
         for name in writes.deletions:
             await self.api.call("DELETE", f"{self._core}/configmaps/{name}")
+
+    async def _write_config_map(self, name: str, content: Mapping[str, str]) -> None:
+        await self.api.apply(f"{self._core}/configmaps/{name}", {**self._object("ConfigMap", name), "data": dict(content)})
 
     async def report(self, route: Route, status: Mapping[str, Any]) -> Json | None:
         """Writes one route's status, whole. None where the route is gone."""
@@ -135,6 +144,21 @@ class Cluster:
             if error.status in {404, 409}:  # deleted, or deleted and made anew: its own event tells
                 return None
             raise
+
+    async def hold(self, route: Route, *, present: bool) -> None:
+        """Puts the operator's finalizer on a route, or takes it off, whatever others write meanwhile."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{route.namespace}/{PLURAL}/{route.name}"
+        while (found := await self.api.get(path)) and found["metadata"]["uid"] == route.uid:
+            finalizers = found["metadata"].get("finalizers") or []
+            if (FINALIZER in finalizers) == present:
+                return
+            wanted = [*finalizers, FINALIZER] if present else [each for each in finalizers if each != FINALIZER]
+            meta = {"resourceVersion": found["metadata"]["resourceVersion"], "finalizers": wanted}
+            try:
+                await self.api.call("PATCH", path, {"metadata": meta}, content_type=MERGE_PATCH, fieldManager=FIELD_MANAGER)
+            except ApiError as error:
+                if error.status not in {404, 409}:
+                    raise
 
     async def tell(self, route: Route, event: Event) -> None:
         """Posts one Event about a route."""

@@ -7,13 +7,13 @@ functions in threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kopf
 
 from modelroute_operator.core.modelroute import GROUP, PLURAL, VERSION
 from modelroute_operator.edges.cluster import Cluster
-from modelroute_operator.edges.proxies import Proxies
 from modelroute_operator.edges.world import World, texts
 
 
@@ -32,13 +32,13 @@ def of_users(world: World) -> kopf.OperatorRegistry:
     return registry
 
 
-def of_release(world: World, cluster: Cluster, proxies: Proxies) -> kopf.OperatorRegistry:
-    """The proxy pods, and the objects the operator writes: whoever else changes them is corrected."""
+def of_release(world: World, cluster: Cluster, pods: Callable[[Mapping[str, Any], bool], None]) -> kopf.OperatorRegistry:
+    """The release's pods, and the objects the operator writes: whoever else changes them is corrected."""
     registry = _registry()
 
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
-        proxies.saw_pod(body, deleted=type == "DELETED")
+        pods(body, type == "DELETED")
 
     @kopf.on.event("", "v1", "configmaps", registry=registry)
     async def config_map(type: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: A002  kopf's name
@@ -62,8 +62,7 @@ def settings_of_users() -> kopf.OperatorSettings:
 def settings_of_release(cluster: Cluster) -> kopf.OperatorSettings:
     """Only what is this release's own crosses the wire."""
     settings = _settings()
-    instance = f"app.kubernetes.io/instance={cluster.settings.release}"
-    settings.watching.label_selectors["", "v1", "pods"] = f"{instance},app.kubernetes.io/component=proxy"
+    settings.watching.label_selectors["", "v1", "pods"] = cluster.pod_selector
     settings.watching.label_selectors["", "v1", "configmaps"] = cluster.selector
     settings.watching.label_selectors["", "v1", "secrets"] = cluster.selector
     return settings

@@ -116,7 +116,7 @@ def _take(found: Manifests, path: Path, node: yaml.Node, *, age: str) -> None:
     elif body.get("kind") == KIND and str(body.get("apiVersion", "")).startswith(GROUP + "/"):
         faults = admission.faults(body.get("spec") or {})
         for fault in faults:
-            found.faults.append(f"{path}:{_line_of(node, fault.path)}: {KIND} {name[1]}: {fault.sentence}")
+            found.faults.append(f"{path}:{_line_of(node, (*fault.path, fault.unknown))}: {KIND} {name[1]}: {fault.sentence}")
         if not faults:
             body["metadata"] |= {"creationTimestamp": age, "generation": 1}
             route = parse.route(body)

@@ -25,6 +25,8 @@ class _Pod:
     address: str
     task: asyncio.Task[None] | None = None
     digest: str | None = None
+    sequence: int | None = None
+    """The latest publication it is known to serve; None before its first report."""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +66,11 @@ class Proxies:
 
     def reports(self, history: History) -> tuple[Proxy, ...]:
         """What every ready pod serves, by name."""
-        return tuple(Proxy(name=name, sequence=None if pod.digest is None else history.number_of(pod.digest), refused=pod.refused) for name, pod in sorted(self._pods.items()))
+        for pod in self._pods.values():
+            if pod.digest is not None:
+                # On its way from one publication to the next (the Secret has come, the index not yet) it serves no less than before.
+                pod.sequence = history.number_of(pod.digest) or pod.sequence or 0
+        return tuple(Proxy(name=name, sequence=pod.sequence, refused=pod.refused) for name, pod in sorted(self._pods.items()))
 
     async def _listen(self, name: str, pod: _Pod) -> None:
         version, backoff, said = 0, FIRST_BACKOFF, False

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from modelroute_operator.core import objects, plan, proxy_config, routes, status
+from modelroute_operator.core import objects, plan, proxy_config, pulls, routes, status
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
 from modelroute_operator.core.snapshot import Published, Release, Snapshot
 from modelroute_operator.edges.api import ApiError
 from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.ollama import OllamaServers
 from modelroute_operator.edges.proxies import Proxies
 from modelroute_operator.edges.reporter import Reporter
 from modelroute_operator.edges.world import World, published
@@ -35,8 +36,9 @@ LOOKUPS_AT_ONCE = 32
 class Reconciler:
     """Keeps the managed objects and the statuses as the routes want them."""
 
-    def __init__(self, world: World, cluster: Cluster, proxies: Proxies, reporter: Reporter, release: Release, cost_map: CostMap) -> None:
-        """Nothing is read before `run`."""
+    def __init__(self, world: World, cluster: Cluster, proxies: Proxies, reporter: Reporter, release: Release, cost_map: CostMap, ollama: OllamaServers | None = None) -> None:
+        """Nothing is read before `run`. `ollama`: the chart's own, where it has one."""
+        self._ollama = ollama
         self._world, self._cluster, self._proxies, self._reporter = world, cluster, proxies, reporter
         self._release, self._cost_map = release, cost_map
         self._routes_memo, self._objects_memo, self._status_memo, self._history = routes.Memo(), objects.Memo(), status.Memo(), History()
@@ -72,7 +74,7 @@ class Reconciler:
     def _resume(self) -> None:
         """Goes on from what the managed objects hold: nothing is rewritten because the operator restarted."""
         index = objects.read_index(self._world.config_maps.get(self._cluster.index_name, {}).get(objects.INDEX, ""))
-        self._published = published(self._world.config_maps, self._world.credentials, index)
+        self._published = published(self._world.config_maps, self._world.credentials, index, self._objects_memo)
         if index:
             self._history.publish(index.digest, self._published.lines)
 
@@ -90,13 +92,18 @@ class Reconciler:
         await self._look_up_secrets()
         snapshot = self._snapshot()
         resolution = routes.resolve(snapshot, self._routes_memo)
-        self._touched |= resolution.touched
+        self._touched |= resolution.touched | resolution.watched
         lines = self._render(resolution)
         await self._publish(lines, resolution)
-        self._report(self._snapshot(), resolution)
+        if self._ollama:
+            self._ollama.want(resolution.uses)
+        snapshot = self._snapshot()
+        self._report(snapshot, resolution)
+        for route, present in pulls.finalizers(snapshot.routes, resolution.uses, resolution.leaving, snapshot.ollama):
+            await self._cluster.hold(route, present=present)
 
     def _snapshot(self) -> Snapshot:
-        return self._world.snapshot(self._release, self._cost_map, self._published, self._proxies.reports(self._history))
+        return self._world.snapshot(self._release, self._cost_map, self._published, self._proxies.reports(self._history), self._ollama.state() if self._ollama else None)
 
     async def _look_up_secrets(self) -> None:
         gate = asyncio.Semaphore(LOOKUPS_AT_ONCE)

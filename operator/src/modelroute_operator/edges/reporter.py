@@ -27,17 +27,23 @@ class Reporter:
         self._world, self._cluster = world, cluster
         self._waiting: dict[str, Report] = {}
         self._writing: dict[str, Report] = {}
-        self._workers: set[asyncio.Task[None]] = set()
+        self._working = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._said = False
 
     def submit(self, reports: Iterable[Report]) -> None:
         """Takes reports over, and starts as many workers as it needs."""
         for report in reports:
             key = report.route.key
+            # The next verdict is compared with this one: compared with what is stored, one that takes it back would not count as news.
+            if key in self._world.statuses:
+                self._world.statuses[key] = report.status
             if (under_way := self._writing.get(key)) and under_way.status == report.status:
+                self._waiting.pop(key, None)
                 continue
             self._waiting[key] = report
-        for _ in range(min(AT_ONCE, len(self._waiting)) - len(self._workers)):
+        for _ in range(min(AT_ONCE, len(self._waiting)) - self._working):
+            self._working += 1
             self._start(self._work())
 
     def tell(self, route: Route, event: Event) -> None:
@@ -46,19 +52,18 @@ class Reporter:
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
-        self._workers.add(task)
-        task.add_done_callback(self._workers.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
-        while self._waiting:
-            key = next((k for k in self._waiting if k not in self._writing), None)
-            if key is None:
-                return  # The worker that writes this route comes back for its newer report.
+        # A route that is being written is left to its worker, which comes back for the newer report.
+        while (key := next((k for k in self._waiting if k not in self._writing), None)) is not None:
             report = self._writing[key] = self._waiting.pop(key)
             try:
                 await self._write(report)
             finally:
                 del self._writing[key]
+        self._working -= 1
 
     async def _write(self, report: Report) -> None:
         try:
@@ -71,7 +76,7 @@ class Reporter:
             self._waiting.setdefault(report.route.key, report)
             return
         self._said = False
-        if body is not None and report.route.key in self._world.statuses:
+        if body is not None and report.route.key in self._world.statuses and report.route.key not in self._waiting:
             self._world.statuses[report.route.key] = body.get("status") or {}
         await self._post(report.route, report.events)
 

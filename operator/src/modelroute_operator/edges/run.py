@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 import kopf
 
+from modelroute_operator.core.ollama import bytes_of
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Release
 from modelroute_operator.edges import handlers, settings, telemetry
 from modelroute_operator.edges.api import ApiError, Json, connect
 from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.ollama import OllamaServers
 from modelroute_operator.edges.proxies import Proxies
 from modelroute_operator.edges.reconciler import Reconciler
 from modelroute_operator.edges.reporter import Reporter
@@ -41,9 +44,19 @@ async def operate(config: Settings) -> None:
 async def _operate(config: Settings, cluster: Cluster) -> None:
     world = World()
     token, pods = await _begin(world, cluster)
-    proxies = Proxies(token, world.touch)
+    proxies, ollama = Proxies(token, world.touch), _ollama(config, world)
+
+    def saw_pod(body: Mapping[str, Any], deleted: bool) -> None:
+        component = body["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component == "proxy":
+            proxies.saw_pod(body, deleted=deleted)
+        elif ollama:
+            ollama.saw_pod(body, deleted=deleted)
+
     for pod in pods:
-        proxies.saw_pod(pod)
+        saw_pod(pod, deleted=False)
+    if ollama:
+        await ollama.heard()
     release = Release(
         name=config.release,
         namespace=config.namespace,
@@ -52,14 +65,14 @@ async def _operate(config: Settings, cluster: Cluster) -> None:
         ollama_api_base=config.ollama_api_base,
         digest_key=token,
     )
-    reconciler = Reconciler(world, cluster, proxies, Reporter(world, cluster), release, settings.cost_map())
+    reconciler = Reconciler(world, cluster, proxies, Reporter(world, cluster), release, settings.cost_map(), ollama)
     scope: dict[str, Any] = {"clusterwide": True} if config.everywhere else {"namespaces": list(config.namespaces)}
     stop = asyncio.Event()
     # kopf asks the system for a user name otherwise, and an arbitrary uid has none.
     common: dict[str, Any] = {"stop_flag": stop, "identity": release.id}
     of_users = kopf.operator(registry=handlers.of_users(world), settings=handlers.settings_of_users(), liveness_endpoint=HEALTH, **common, **scope)
     own: dict[str, Any] = {"namespaces": [config.namespace]}
-    of_release = kopf.operator(registry=handlers.of_release(world, cluster, proxies), settings=handlers.settings_of_release(cluster), **common, **own)
+    of_release = kopf.operator(registry=handlers.of_release(world, cluster, saw_pod), settings=handlers.settings_of_release(cluster), **common, **own)
     world.touch()
     parts = {asyncio.create_task(part) for part in (of_users, of_release, reconciler.run(), _resync(world, cluster))}
     await asyncio.sleep(0)
@@ -71,12 +84,21 @@ async def _operate(config: Settings, cluster: Cluster) -> None:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
     await proxies.close()
+    if ollama:
+        await ollama.close()
     for task in done:
         task.result()
 
 
+def _ollama(config: Settings, world: World) -> OllamaServers | None:
+    """The chart's own Ollama, where it has one."""
+    if not config.ollama_service:
+        return None
+    return OllamaServers(config.ollama_service, world.touch, insecure=config.ollama_insecure_registries, capacity=bytes_of(config.ollama_storage))
+
+
 async def _begin(world: World, cluster: Cluster) -> tuple[Sealed, list[Json]]:
-    """Master key, and all that exists now, proxy pods too: a restart must not look like a change. Tried until the API server answers."""
+    """Master key, and all that exists now, pods too: a restart must not look like a change. Tried until the API server answers."""
     said = ""
     while True:
         try:
@@ -85,7 +107,7 @@ async def _begin(world: World, cluster: Cluster) -> tuple[Sealed, list[Json]]:
             world.config_maps, world.credentials = await cluster.managed()
             for body in await cluster.routes():
                 world.saw_route(body)
-            pods = await cluster.proxy_pods()
+            pods = await cluster.pods()
         except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             sentence = f"cannot start yet: {error or type(error).__name__}; tried again every {RETRY_SECONDS:.0f} s"
             if sentence != said:

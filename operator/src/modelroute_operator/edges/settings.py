@@ -25,6 +25,11 @@ class Settings(BaseModel):
     master_key_secret: str = ""
     master_key_existing: bool = False
     ollama_api_base: str = ""
+    ollama_service: str = ""
+    """The headless Service of the chart's own Ollama; empty: there is none."""
+    ollama_storage: str = ""
+    """Disk of each of its replicas, as a quantity."""
+    ollama_insecure_registries: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: str = "json"
 
@@ -52,7 +57,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
 
     """
     given = {name: environ[f"MODELROUTE_{name.upper()}"] for name in Settings.model_fields if environ.get(f"MODELROUTE_{name.upper()}")}
-    lists = {name: _words(given[name]) for name in ("watch_namespaces", "allowed_namespaces") if name in given}
+    lists = {name: _words(given[name]) for name in ("watch_namespaces", "allowed_namespaces", "ollama_insecure_registries") if name in given}
     selector = {"route_selector": _selector(given["route_selector"])} if "route_selector" in given else {}
     return Settings.model_validate({**given, **lists, **selector})
 

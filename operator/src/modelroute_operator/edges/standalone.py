@@ -27,6 +27,8 @@ from modelroute_operator.core.snapshot import Proxy, Published, Release, SecretI
 from modelroute_operator.edges import manifests, settings
 from modelroute_operator.edges.manifests import Manifests
 
+LITELLM = Path(sys.executable).with_name("litellm")
+"""The command, of the environment that this runs in."""
 LOOK_SECONDS = 0.1
 """How often the manifests' times are looked at."""
 READY_SECONDS = 120.0
@@ -151,7 +153,7 @@ class Standalone:
         output = self._options.log.open("ab") if self._options.log else None
         try:
             return await asyncio.create_subprocess_exec(
-                str(Path(sys.executable).with_name("litellm")),
+                str(LITELLM),
                 "--config", str(self._work / "config.yaml"), "--host", self._options.host, "--port", str(self._options.port),
                 env=environment, stdout=output, stderr=output, cwd=self._work,
             )  # fmt: skip

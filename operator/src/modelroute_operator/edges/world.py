@@ -10,6 +10,7 @@ from typing import Any
 
 from modelroute_operator.core import objects, parse, plan
 from modelroute_operator.core.cost_map import CostMap
+from modelroute_operator.core.ollama import Ollama
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Proxy, Published, Release, Route, SecretId, Snapshot
 
@@ -105,7 +106,7 @@ class World:
         """The managed objects as last seen."""
         return plan.Observed(config_maps=self.config_maps, credentials=self.credentials)
 
-    def snapshot(self, release: Release, cost_map: CostMap, published: Published, proxies: tuple[Proxy, ...]) -> Snapshot:
+    def snapshot(self, release: Release, cost_map: CostMap, published: Published, proxies: tuple[Proxy, ...], ollama: Ollama | None = None) -> Snapshot:
         """Everything at once."""
         return Snapshot(
             now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -116,6 +117,7 @@ class World:
             published=published,
             statuses=dict(self.statuses),
             proxies=proxies,
+            ollama=ollama or Ollama(),
         )
 
 
@@ -130,15 +132,14 @@ def texts(data: Mapping[str, str]) -> dict[str, Sealed]:
     return found
 
 
-def published(config_maps: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Sealed] | None, index: objects.Index | None) -> Published:
-    """What the managed objects hold, read back: an operator that starts goes on from there."""
+def published(config_maps: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Sealed] | None, index: objects.Index | None, memo: objects.Memo) -> Published:
+    """What the managed objects hold, read back: an operator that starts goes on from there, and so does `memo`."""
     if index is None:
         return Published(credentials=credentials or {})
-    lines: dict[str, str] = {}
-    for file, home in index.shards.items():
-        lines.update(objects.lines_in(config_maps.get(home, {}).get(file, "")))
-    return Published(shard_count=len(index.shards), lines=lines, credentials=credentials or {}, vectors=index.vectors)
+    lines = memo.resume({file: config_maps.get(home, {}).get(file, "") for file, home in index.shards.items()})
+    count = len(index.shards) - (objects.RECENT in index.shards)
+    return Published(shard_count=count, lines=lines, credentials=credentials or {}, vectors=index.vectors)
 
 
 def _identity(route: Route) -> tuple[object, ...]:
-    return (route.uid, route.generation, route.labels, route.annotations, route.deleting, route.claimed_by)
+    return (route.uid, route.generation, route.labels, route.annotations, route.deleting, route.held, route.claimed_by)

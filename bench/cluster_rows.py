@@ -1,0 +1,131 @@
+"""Rows that take a cluster: how fast a change arrives, at each number of routes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cluster
+from rows import Row, Scale, at_least, at_most, milliseconds, p, p50, shown
+
+FAMILIES = ("change", "rotation", "restart", "burst", "rest")
+CLIENTS = 4
+"""That keep asking while something changes."""
+STAGES = ("accepted", "written", "index", "news", "served", "programmed", "first_request", "request")
+
+
+class Ladder:
+    """One namespace that grows from few routes to many; each step is measured where it stands."""
+
+    def __init__(self, scale: Scale, wanted: set[str], say: Callable[[str], None]) -> None:
+        """`wanted`: the families to measure."""
+        self.scale, self.wanted, self.say = scale, wanted, say
+        self.served: dict[int, tuple[float, float]] = {}
+        """Routes → p50 and p95 of the seconds from a change to the last replica, less a request's own."""
+        self.floor: dict[int, tuple[float, float]] = {}
+        self.rotated: dict[int, float] = {}
+        self.deleted: dict[int, float] = {}
+        self.restart_seconds = 0.0
+
+    def rows(self) -> Iterator[Row]:
+        """All of them."""
+        with cluster.deployed():
+            sizes = self.scale.sizes if self.wanted & {"change", "rotation"} else (self.scale.sizes[0],)
+            for size in (*sizes, *((self.scale.sizes[-1],) if "rest" in self.wanted and len(sizes) == 1 else ())):
+                grown = self._measure("grow", to=size - 1)  # and the route `steady`
+                if grown["created"] >= self.scale.burst:
+                    yield from self._grown(size, grown)
+                if "change" in self.wanted and size in sizes:
+                    yield from self._change(size)
+                if "rotation" in self.wanted and size in sizes:
+                    yield from self._rotation(size)
+                if size == self.scale.sizes[0]:
+                    if "restart" in self.wanted:
+                        yield from self._restart(size)
+                    if "burst" in self.wanted:
+                        yield from self._burst()
+            yield from self._flatness()
+            if "rest" in self.wanted:
+                yield from self._rest()
+
+    def _measure(self, what: str, **arguments: Any) -> Any:
+        began = time.monotonic()
+        found = cluster.measure(what, **arguments)
+        self.say(f"{what} {arguments}: {time.monotonic() - began:.0f} s")
+        return found
+
+    def _against_floor(self, family: str, what: str, size: int, seconds: list[float], floors: list[float], bars: tuple[float, float], **detail: Any) -> Iterator[Row]:
+        detail = {"routes": size, "floor": milliseconds(floors), "measured": milliseconds(seconds), **detail}
+        for name, of, bar in (("p50", p50, bars[0]), ("p95", lambda values: p(95, values), bars[1])):
+            yield at_most(family, f"{what}, {size:,} routes, {name} ÷ floor", of(seconds) / of(floors), bar, len(seconds), **detail)
+
+    def _change(self, size: int) -> Iterator[Row]:
+        found = self._measure("change", count=self.scale.changes)
+        floors, request, refusal = [each["floor"] for each in found], p50([each["request"] for each in found]), p50([each["refusal"] for each in found])
+        stages = {stage: round(1000 * p50([each[stage] for each in found]), 1) for stage in STAGES}
+        served = [max(0.0, each["served"] - request) for each in found]
+        self.served[size], self.floor[size] = (p50(served), p(95, served)), (p50(floors), p(95, floors))
+        yield from self._against_floor("change", "change → every replica answers", size, served, floors, (3, 4), median_ms_of_stage=stages)
+        programmed = [each["programmed"] for each in found]
+        yield from list(self._against_floor("change", "change → Programmed", size, programmed, floors, (6, 6)))[1:]
+        deleted = [max(0.0, each["deleted"] - refusal) for each in found]
+        self.deleted[size] = p50(deleted)
+        yield from self._against_floor("change", "deletion → 404 on every replica", size, deleted, floors, (3, 4))
+
+    def _rotation(self, size: int) -> Iterator[Row]:
+        found = self._measure("rotation", count=self.scale.rotations)
+        rotated, floors = [each["rotated"] for each in found], [each["floor"] for each in found]
+        self.rotated[size] = p50(rotated)
+        failed = int(sum(each["failed"] for each in found))
+        yield from self._against_floor("rotation", "key rotated → last request with the old one", size, rotated, floors, (3, 4), failed=failed)
+        yield at_most("rotation", f"requests that failed while keys were rotated, {size:,} routes", failed, 0, len(found), unit="")
+
+    def _restart(self, size: int) -> Iterator[Row]:
+        ours = self._measure("load", count=self.scale.under_load, clients=CLIENTS)
+        environment = cluster.environment_of_proxy()
+        today = self._measure("rollout", env=environment, count=self.scale.restarts, models=size, clients=CLIENTS)
+        self.restart_seconds = p50(today["seconds"])
+        failed, stock_failed = sum(ours["failures"].values()), sum(today["failures"].values())
+        detail = {"ours_under_load": milliseconds(ours["seconds"]), "stock_seconds": today["seconds"]}
+        # Ours is the whole of it, a request's own time included, and under load as the restart is.
+        ratio = self.restart_seconds / p50(ours["seconds"])
+        yield at_least("restart", "rolling restart of stock LiteLLM ÷ our change, both under load", ratio, 100, len(today["seconds"]), **detail)
+        yield at_most("restart", f"requests that failed during our changes, of {ours['requests']:,}", failed, 0, len(ours["seconds"]), unit="", causes=ours["failures"])
+        name = f"requests that failed during stock's restarts, of {today['requests']:,}"
+        yield shown("restart", name, stock_failed, len(today["seconds"]), unit="", causes=today["failures"])
+
+    def _burst(self) -> Iterator[Row]:
+        found = []
+        for _ in range(self.scale.bursts):
+            found.append(self._measure("grow", to=self.scale.burst, label="burst"))
+            self._measure("clear", label="burst")
+        ratios = [each["programmed"] / each["accepted"] for each in found]
+        yield at_most("burst", f"{self.scale.burst:,} routes at once → all Programmed ÷ accepted", p50(ratios), 1.5, len(ratios), runs=found)
+
+    def _grown(self, size: int, grown: dict[str, float]) -> Iterator[Row]:
+        ratio = grown["programmed"] / grown["accepted"]
+        yield shown("burst", f"{grown['created']:,} more at once, to {size:,} → all Programmed ÷ accepted", ratio, 1, runs=[grown])
+
+    def _flatness(self) -> Iterator[Row]:
+        few, many = self.scale.sizes[0], self.scale.sizes[-1]
+        for family, what, found in (
+            ("change", "change", {size: served[0] for size, served in self.served.items()}),
+            ("change", "deletion", self.deleted),
+            ("rotation", "key rotation", self.rotated),
+        ):
+            if many in found:
+                yield at_most(family, f"{what}, p50 at {many:,} routes ÷ at {few}", found[many] / found[few], 1.5, 2)
+
+    def _rest(self) -> Iterator[Row]:
+        size, operator = self.scale.sizes[-1], f"{cluster.RELEASE}-operator"
+        time.sleep(5)  # what the last change left to do is not rest
+        versions, asked, (cpu, _) = cluster.written(), cluster.requests_to_write(), cluster.usage(operator)
+        began = time.monotonic()
+        time.sleep(self.scale.rest_seconds)
+        seconds = time.monotonic() - began
+        (cpu_after, megabytes), asked_after, after = cluster.usage(operator), cluster.requests_to_write(), cluster.written()
+        changed = [name for name in {*versions, *after} if versions.get(name) != after.get(name)]
+        yield at_most("rest", f"operator with {size:,} routes: memory", megabytes, 300, 1, unit="MB")
+        yield at_most("rest", f"operator with {size:,} routes, nothing changes: CPU", 100 * (cpu_after - cpu) / seconds, 1, 1, unit="% of a core", seconds=round(seconds))
+        yield at_most("rest", f"operator with {size:,} routes, nothing changes: writes", max(len(changed), asked_after - asked), 0, 1, unit="", changed=changed[:10])
