@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
-import pytest
 
 if TYPE_CHECKING:
     from tests.chart.conftest import Helm, Object

@@ -63,10 +63,18 @@ CASES = {
         good=of(backend("mistral-large-latest", "mistral")),
     ),
     "name of another": Case(
-        spec=of(backend("x"), modelName="openai-gpt41"), condition="Accepted", reason="ModelNameConflict", says=("modelName openai-gpt41", "ModelRoute {namespace}/openai-gpt41"), good=GOOD
+        spec=of(backend("x"), modelName="openai-gpt41"),
+        condition="Accepted",
+        reason="ModelNameConflict",
+        says=("modelName openai-gpt41", "ModelRoute {namespace}/openai-gpt41"),
+        good=GOOD,
     ),
     "alias of another": Case(
-        spec=of(backend("x"), aliases=["chat-default"]), condition="Accepted", reason="ModelNameConflict", says=("alias chat-default", "ModelRoute {namespace}/openai-gpt41"), good=GOOD
+        spec=of(backend("x"), aliases=["chat-default"]),
+        condition="Accepted",
+        reason="ModelNameConflict",
+        says=("alias chat-default", "ModelRoute {namespace}/openai-gpt41"),
+        good=GOOD,
     ),
     "mixed embeddings": Case(
         spec=of(backend("text-embedding-3-small", "openai"), backend("mistral-embed", "mistral", name="second"), mode="embedding"),
@@ -83,7 +91,11 @@ CASES = {
         good=GOOD,
     ),
     "refused by LiteLLM": Case(
-        spec=of(backend("x", params={"max_retries": "many"})), condition="Programmed", reason="RejectedByProxy", says=("proxy litellm-proxy-", "max_retries", "valid integer"), good=GOOD
+        spec=of(backend("x", params={"input_cost_per_token": "free"})),
+        condition="Programmed",
+        reason="RejectedByProxy",
+        says=("proxy litellm-proxy-", "input_cost_per_token", "valid number"),
+        good=GOOD,
     ),
     "refused by the plugin": Case(
         spec=of(backend("x", params={"organization": "os.environ/LITELLM_MASTER_KEY"})),

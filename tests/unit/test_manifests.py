@@ -37,7 +37,7 @@ def test_a_date_is_a_string_as_kubectl_reads_it(tmp_path: Path) -> None:
 
 
 FAULTY = {
-    "a typo in a field": ("        - {name: default, provider: openai, wieght: 2}", 6, "ModelRoute r: spec.backends[0]: unknown field wieght; known are apiBase"),
+    "a typo in a field": ("        - {name: default, provider: openai, share: 2}", 6, "ModelRoute r: spec.backends[0]: unknown field share; known are apiBase"),
     "a number out of range": ("        - name: default\n          provider: openai\n          weight: 0", 8, "ModelRoute r: spec.backends[0].weight: 0 is less than the minimum of 1"),
     "a rule of one backend": ("        - name: default\n          provider: azure", 6, "ModelRoute r: spec.backends[0]: azure needs apiBase"),
     "a rule of params": (

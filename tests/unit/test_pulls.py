@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import make
 import pytest
 from modelroute_operator.core import pulls
 from modelroute_operator.core.conditions import Reason
 from modelroute_operator.core.ollama import Failure, Held, Ollama, Pull, Replica, bytes_of, full_name, key_of, registry_of
 from modelroute_operator.core.pulls import Use
+from unit import make
 
 GB = 10**9
 

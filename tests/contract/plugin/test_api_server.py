@@ -194,7 +194,7 @@ def test_proxy_that_is_told_to_stop_answers_who_waits_for_news_and_ends(cluster:
     version = cluster.proxy.status()["version"]
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(cluster.proxy.status, version, 55)
-        eventually(lambda: waiting.running())
+        eventually(waiting.running)
         cluster.proxy.process.terminate()
         assert waiting.result()["version"] == version
         assert cluster.proxy.process.wait(30) is not None

@@ -24,7 +24,8 @@ def streamed(proxy: Proxy, model: str, started: threading.Event, chunks: list[st
 def in_flight(proxy: Proxy, sim: Simulator, model: str) -> tuple[threading.Thread, list[str]]:
     """A stream of `model` that has begun and takes about a second more."""
     sim.rule("slow", provider="azure", chunkDelay=0.15)
-    started, chunks = threading.Event(), list[str]()
+    started: threading.Event = threading.Event()
+    chunks: list[str] = []
     thread = threading.Thread(target=streamed, args=(proxy, model, started, chunks))
     thread.start()
     assert started.wait(10)
@@ -48,6 +49,15 @@ def test_stream_in_flight_survives_change_of_its_route_and_of_its_key(proxy: Pro
     proxy.serve(sim.route("changing", "two"), credentials=CREDENTIALS | {"ai.azure.api_key": "1" * 32})
     assert thread.is_alive()
     assert proxy.answer("changing") == "azure two says: Hello"
+    thread.join()
+    assert chunks[-2] == "data: [DONE]"
+
+
+def test_name_taken_over_while_a_stream_of_its_last_owner_is_in_flight_leads_to_the_new_owner_only(proxy: Proxy, sim: Simulator) -> None:
+    proxy.serve(sim.route("taken", "first", key="ai/old"))
+    thread, chunks = in_flight(proxy, sim, "taken")
+    proxy.serve(sim.route("taken", "second", key="ai/new"))
+    assert {proxy.answer("taken") for _ in range(6)} == {"azure second says: Hello"}
     thread.join()
     assert chunks[-2] == "data: [DONE]"
 
@@ -101,7 +111,8 @@ def test_churn_leaves_nothing_behind_in_the_router(proxy: Proxy, sim: Simulator)
 
 
 def test_price_of_a_deployment_outlives_changes_of_anything_else(proxy: Proxy, sim: Simulator) -> None:
-    priced = sim.route("priced", params={"input_cost_per_token": 0.5, "output_cost_per_token": 0.5})
+    priced = sim.route("priced")
+    priced["deployments"][0]["model_info"] |= {"input_cost_per_token": 0.5, "output_cost_per_token": 0.5}
     proxy.serve(priced)
     cost = proxy.chat("priced").headers["x-litellm-response-cost"]
     assert float(cost) > 1

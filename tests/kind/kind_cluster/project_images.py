@@ -32,7 +32,7 @@ def litellm(base: str) -> str:
     def fill(folder: Path) -> None:
         """Wheels of LiteLLM's proxy in the versions of the tests' lock, and the stock image's entrypoint."""
         skip = [word for name in UNUSED_BY_LITELLM for word in ("--no-emit-package", name)]
-        wanted = f"litellm[proxy]=={LITELLM_VERSION}\n"
+        wanted = f"litellm[proxy]=={LITELLM_VERSION}\nprisma\n"  # the stock image has prisma too
         wheels.download(folder / "wheels", base, wanted, "--constraints", str(checkout.REPO / LOCK), *skip)
         shutil.copy2(images.RECIPES / "prod_entrypoint.sh", folder)
 
