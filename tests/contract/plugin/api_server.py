@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import datetime as dt
 import ipaddress
@@ -12,7 +13,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from contract.plugin.world import Configuration, encoded
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +21,8 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from contract.plugin.world import Configuration
 
 NAMESPACE = "llm"
 
@@ -233,3 +235,8 @@ def certify(account: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(account / "server.pem")
     return context
+
+
+def encoded(values: dict[str, str]) -> dict[str, str]:
+    """The values as a Secret holds them."""
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.plugin.world import CREDENTIALS, Configuration, Directory, Proxy, Simulator
+from contract.plugin.provider import CREDENTIALS, Simulator
+from contract.plugin.world import Configuration, Directory, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

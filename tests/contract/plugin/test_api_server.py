@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from contract.plugin.api_server import ApiServer
-from contract.plugin.world import AZURE_KEY, CREDENTIALS, Configuration, Directory, Proxy, eventually
+from contract.plugin.provider import AZURE_KEY, CREDENTIALS
+from contract.plugin.world import Configuration, Directory, Proxy, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contract.plugin.world import Simulator
+    from contract.plugin.provider import Simulator
 
 
 @dataclass

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from contract.plugin.world import AZURE_KEY, CREDENTIALS, Configuration, eventually
+from contract.plugin.provider import AZURE_KEY, CREDENTIALS
+from contract.plugin.world import Configuration, eventually
 
 if TYPE_CHECKING:
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 
 def test_new_route_serves_without_restart(proxy: Proxy, sim: Simulator) -> None:

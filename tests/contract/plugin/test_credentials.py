@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from contract.plugin.world import AZURE_KEY, CREDENTIALS, MISTRAL_KEY, OPENAI_KEY, TOOLS, eventually, route
+from contract.plugin.provider import AZURE_KEY, CREDENTIALS, MISTRAL_KEY, OPENAI_KEY, route
+from contract.plugin.world import TOOLS, eventually
 
 if TYPE_CHECKING:
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 NEW_KEY = "ffeeddccbbaa99887766554433221100"
 CALLS: dict[str, dict[str, Any]] = {

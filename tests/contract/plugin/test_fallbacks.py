@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 
 def attempts(sim: Simulator) -> list[str]:

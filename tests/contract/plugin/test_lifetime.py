@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from contract.plugin.world import CREDENTIALS, IDLE_SECONDS, eventually
+from contract.plugin.provider import CREDENTIALS
+from contract.plugin.world import IDLE_SECONDS, eventually
 
 if TYPE_CHECKING:
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 
 def streamed(proxy: Proxy, model: str, started: threading.Event, chunks: list[str]) -> None:

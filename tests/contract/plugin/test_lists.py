@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 
 def test_lists_name_every_route_and_alias_in_order_without_activating_any(proxy: Proxy, sim: Simulator) -> None:

@@ -9,7 +9,8 @@ from contract.plugin.world import TOOLS
 
 if TYPE_CHECKING:
     import httpx
-    from contract.plugin.world import Proxy, Simulator
+    from contract.plugin.provider import Simulator
+    from contract.plugin.world import Proxy
 
 RESPONSES_TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]
 MESSAGES_TOOLS = [{"name": "weather", "input_schema": {"type": "object", "properties": {}}}]
