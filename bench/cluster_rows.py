@@ -15,6 +15,16 @@ CLIENTS = 4
 STAGES = ("accepted", "written", "index", "news", "served", "programmed", "first_request", "request")
 
 
+def column(samples: list[dict[str, float]], name: str) -> list[float]:
+    """One measurement of every sample."""
+    return [each[name] for each in samples]
+
+
+def since(samples: list[dict[str, float]], what: str, accepted: str, less: float = 0.0) -> list[float]:
+    """Seconds from the API server's answer; an event may overtake that."""
+    return [max(0.0, each[what] - each[accepted] - less) for each in samples]
+
+
 class Ladder:
     """One namespace that grows from few routes to many; each step is measured where it stands."""
 
@@ -52,7 +62,8 @@ class Ladder:
     def _measure(self, what: str, **arguments: Any) -> Any:
         began = time.monotonic()
         found = cluster.measure(what, **arguments)
-        self.say(f"{what} {arguments}: {time.monotonic() - began:.0f} s")
+        shown_arguments = " ".join(f"{name}={value}" for name, value in arguments.items() if name != "env")
+        self.say(f"{what} {shown_arguments}: {time.monotonic() - began:.0f} s")
         return found
 
     def _against_floor(self, family: str, what: str, size: int, seconds: list[float], floors: list[float], bars: tuple[float, float], **detail: Any) -> Iterator[Row]:
@@ -62,23 +73,26 @@ class Ladder:
 
     def _change(self, size: int) -> Iterator[Row]:
         found = self._measure("change", count=self.scale.changes)
-        floors, request, refusal = [each["floor"] for each in found], p50([each["request"] for each in found]), p50([each["refusal"] for each in found])
-        stages = {stage: round(1000 * p50([each[stage] for each in found]), 1) for stage in STAGES}
-        served = [max(0.0, each["served"] - request) for each in found]
+        floors, request, refusal = column(found, "floor"), p50(column(found, "request")), p50(column(found, "refusal"))
+        stages = {stage: round(1000 * p50(column(found, stage)), 1) for stage in STAGES}
+        served = since(found, "served", "accepted", less=request)
         self.served[size], self.floor[size] = (p50(served), p(95, served)), (p50(floors), p(95, floors))
-        yield from self._against_floor("change", "change → every replica answers", size, served, floors, (3, 4), median_ms_of_stage=stages)
-        programmed = [each["programmed"] for each in found]
-        yield from list(self._against_floor("change", "change → Programmed", size, programmed, floors, (6, 6)))[1:]
-        deleted = [max(0.0, each["deleted"] - refusal) for each in found]
+        detail = {"from_sending": milliseconds([each["served"] - request for each in found]), "median_ms_of_stage_from_sending": stages}
+        yield from self._against_floor("change", "change accepted → every replica answers", size, served, floors, (3, 4), **detail)
+        programmed = since(found, "programmed", "accepted")
+        yield from list(self._against_floor("change", "change accepted → Programmed", size, programmed, floors, (6, 6)))[1:]
+        deleted = since(found, "deleted", "deletion_accepted", less=refusal)
         self.deleted[size] = p50(deleted)
-        yield from self._against_floor("change", "deletion → 404 on every replica", size, deleted, floors, (3, 4))
+        detail = {"from_sending": milliseconds([each["deleted"] - refusal for each in found])}
+        yield from self._against_floor("change", "deletion accepted → 404 on every replica", size, deleted, floors, (3, 4), **detail)
 
     def _rotation(self, size: int) -> Iterator[Row]:
         found = self._measure("rotation", count=self.scale.rotations)
-        rotated, floors = [each["rotated"] for each in found], [each["floor"] for each in found]
+        rotated, floors = since(found, "rotated", "rotation_accepted"), column(found, "floor")
         self.rotated[size] = p50(rotated)
-        failed = int(sum(each["failed"] for each in found))
-        yield from self._against_floor("rotation", "key rotated → last request with the old one", size, rotated, floors, (3, 4), failed=failed)
+        failed = int(sum(column(found, "failed")))
+        detail = {"from_sending": milliseconds(column(found, "rotated")), "failed": failed}
+        yield from self._against_floor("rotation", "key accepted → last request with the old one", size, rotated, floors, (3, 4), **detail)
         yield at_most("rotation", f"requests that failed while keys were rotated, {size:,} routes", failed, 0, len(found), unit="")
 
     def _restart(self, size: int) -> Iterator[Row]:

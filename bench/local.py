@@ -188,6 +188,9 @@ async def load(server: Server, models: int, clients: int, seconds: float) -> flo
 
 async def warm(servers: Iterable[Server], models: int) -> None:
     """Every model in use is asked twice, so that clients, activation and caches are there."""
-    for server in servers:
+
+    async def ask(server: Server) -> None:
         for number in range(2 * models):
             await server.chat(number % models)
+
+    await asyncio.gather(*map(ask, servers))

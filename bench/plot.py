@@ -11,7 +11,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "modelroute"  # the same results give the same file
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +26,7 @@ def by_size(values: dict[str, Any]) -> tuple[list[int], list[Any]]:
 
 def axes(title: str, label: str, sizes: list[int]) -> tuple[Any, Axes]:
     """One plot over the number of routes."""
-    figure, plot = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    figure, plot = plt.subplots(figsize=(7, 4), layout="constrained")
     plot.set(title=title, xlabel="routes", ylabel=label, xscale="log")
     plot.set_xticks(sizes, [f"{size:,}" for size in sizes])
     plot.minorticks_off()

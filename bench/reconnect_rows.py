@@ -14,9 +14,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from contract.plugin.api_server import ApiServer  # noqa: E402
-from contract.plugin.world import CREDENTIALS, Configuration, Directory, Proxy, Simulator, eventually  # noqa: E402
-from rows import Row, Scale, milliseconds, p, at_most  # noqa: E402
+from contract.plugin.api_server import ApiServer
+from contract.plugin.world import CREDENTIALS, Configuration, Directory, Proxy, Simulator, eventually
+from rows import Row, Scale, at_most, milliseconds, p
 
 FAMILIES = ("reconnect",)
 ROUTES = 200

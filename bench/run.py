@@ -24,7 +24,7 @@ import cluster_rows
 import reconnect_rows
 import server_rows
 import table
-from rows import FULL, QUICK, Row
+from rows import FULL, QUICK, Row, Scale
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = (*cluster_rows.FAMILIES, *server_rows.FAMILIES, *reconnect_rows.FAMILIES)
@@ -66,19 +66,17 @@ def say(line: str) -> None:
     print(f"  {datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
 
-def measured(wanted: set[str], series: dict[str, Any], found: list[Row]) -> None:
+def measured(wanted: set[str], scale: Scale, head: dict[str, Any], series: dict[str, Any], found: list[Row]) -> None:
     """Measures, adding to `found` and `series`."""
-    scale = QUICK if os.environ.get("BENCH_QUICK") else FULL
-    found_on: dict[str, str] = {}
     if wanted & set(cluster_rows.FAMILIES):
         ladder = cluster_rows.Ladder(scale, wanted, say)
         found.extend(ladder.rows())
-        found_on["kubernetes"] = cluster.version()
+        head["versions"]["kubernetes"] = cluster.version()
         if ladder.served:
             series["latency"] = {"ours": ladder.served, "floor": ladder.floor, "restart_seconds": ladder.restart_seconds}
+    found.extend(reconnect_rows.rows(scale, wanted, say))
     if wanted & set(server_rows.FAMILIES):
         found.extend(asyncio.run(server_rows.rows(scale, wanted, say, series)))
-    found.extend(reconnect_rows.rows(scale, wanted, say))
 
 
 def main() -> int:
@@ -88,13 +86,14 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="where the results go (default: bench/results.json, with --only .run/bench.json)")
     options = parser.parse_args()
     output = options.output or (ROOT / ".run/bench.json" if options.only else table.RESULTS)
+    quick = bool(os.environ.get("BENCH_QUICK"))
     began, found, series = time.monotonic(), list[Row](), dict[str, Any]()
     head = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "machine": machine(), "versions": versions(), "commit": commit()}
     try:
-        measured(set(options.only or FAMILIES), series, found)
+        measured(set(options.only or FAMILIES), QUICK if quick else FULL, head, series, found)
     finally:  # what was measured before something failed is kept
         rows = [{**dataclasses.asdict(row), "command": row.command} for row in found]
-        results = {**head, "quick": bool(os.environ.get("BENCH_QUICK")), "minutes": round((time.monotonic() - began) / 60, 1), "rows": rows, "series": series}
+        results = {**head, "quick": quick, "minutes": round((time.monotonic() - began) / 60, 1), "rows": rows, "series": series}
         output.parent.mkdir(exist_ok=True)
         output.write_text(json.dumps(results, indent=1, default=str) + "\n")
         print(table.text(rows))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Mapping
 
+ANSWER_SECONDS = 3.0
 REAL = {"openai": "OPENAI_API_KEY", "azure": "AZURE_API_KEY", "mistral": "MISTRAL_API_KEY", "ollama": "OLLAMA_API_BASE"}
 """The variable that, when set, means the real provider."""
 NAMES = {
@@ -22,6 +24,17 @@ def simulated(url: str) -> dict[str, dict[str, str]]:
         "mistral": {"MISTRAL_API_KEY": "sim-mistral-key", "MISTRAL_API_BASE": f"{url}/mistral/v1"},
         "ollama": {"OLLAMA_API_BASE": f"{url}/ollama"},
     }
+
+
+def answering(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment, without an OLLAMA_API_BASE at which nobody answers: the name is in every copy of the guide's .env."""
+    found = dict(environ)
+    if base := found.get("OLLAMA_API_BASE"):
+        try:
+            urllib.request.urlopen(f"{base.rstrip('/')}/api/version", timeout=ANSWER_SECONDS).close()
+        except (OSError, ValueError):
+            del found["OLLAMA_API_BASE"]
+    return found
 
 
 def chosen(environ: Mapping[str, str], url: str) -> tuple[dict[str, dict[str, str]], list[str]]:

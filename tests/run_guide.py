@@ -82,7 +82,7 @@ async def guide() -> int:
     simulated, address = await simulator()
     served = None
     try:
-        variables, real = providers.chosen(os.environ, address)
+        variables, real = providers.chosen(providers.answering(os.environ), address)
         pretended = [provider for provider in variables if provider not in real]
         print(f"real providers: {', '.join(real) or 'none (set OPENAI_API_KEY, AZURE_API_KEY, MISTRAL_API_KEY or OLLAMA_API_BASE to use them)'}")
         print(f"simulated, at {address}: {', '.join(pretended) or 'none'}")

@@ -11,7 +11,7 @@ from kube import Kube
 from replicas import Replicas, arrival
 from routes import programmed, route, says
 
-CALM = 0.4
+CALM = 0.3
 """Seconds between samples: a change after a calm is what is measured; changes in quick succession are `burst`."""
 
 
@@ -67,5 +67,6 @@ async def _deleted(kube: Kube, replicas: Replicas, name: str) -> dict[str, float
     await asyncio.sleep(0.05)
     began = time.perf_counter()
     await kube.call("DELETE", kube.routes(name))
+    accepted = time.perf_counter()
     came = await asyncio.wait_for(asyncio.gather(*arrivals), 60)
-    return {"deleted": max(each.answer.ended for each in came) - began}
+    return {"deleted": max(each.answer.ended for each in came) - began, "deletion_accepted": accepted - began}

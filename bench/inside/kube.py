@@ -46,7 +46,7 @@ class Watch:
     async def __aexit__(self, *_: object) -> None:
         """Closed."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError):
             await self._task
         self._response.close()
 
@@ -65,11 +65,10 @@ class Watch:
                 for line in lines:
                     event = json.loads(line)
                     self._waiting = [(wanted, future) for wanted, future in self._waiting if not self._settle(wanted, future, event, now)]
-            raise KubeError("the watch ended")
-        except (aiohttp.ClientError, KubeError) as error:
+        finally:
             for _, future in self._waiting:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(KubeError("the watch ended"))
 
     @staticmethod
     def _settle(wanted: Callable[[str, Json], bool], future: asyncio.Future[tuple[float, Json]], event: Json, now: float) -> bool:

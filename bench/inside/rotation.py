@@ -53,6 +53,7 @@ async def _rotate(kube: Kube, replicas: Replicas, simulator: str, to: int) -> di
     await asyncio.sleep(CALM)
     began = time.time()
     await kube.put_secret(SECRET, {"api_key": OLD_AND_NEW[to]})
+    accepted = time.time()
     await asyncio.gather(*(replicas.news(url, version, 30) for url, version in zip(replicas.urls, versions, strict=True)))
     await asyncio.sleep(0.3)  # requests that began before are over, and some have begun after
     stop.set()
@@ -62,7 +63,7 @@ async def _rotate(kube: Kube, replicas: Replicas, simulator: str, to: int) -> di
     early = [each["at"] - began for each in seen if each["model"] == SECRET and each["keyName"] == str(to)]
     if not early:
         raise RuntimeError("the new key was never used")
-    return {"rotated": max([0.0, *late]), "failed": float(failed)}
+    return {"rotated": max([0.0, *late]), "rotation_accepted": accepted - began, "failed": float(failed)}
 
 
 async def _ask(replicas: Replicas, url: str, stop: asyncio.Event) -> int:

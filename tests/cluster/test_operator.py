@@ -91,17 +91,17 @@ def test_what_happened_while_it_was_away(routes: Routes, proxies: Proxies) -> No
             assert pod.digest() == proxies.digest()
 
 
-def wrong_line(data: dict[str, str]) -> dict[str, str]:
-    return {"routes-00.json": data["routes-00.json"].replace("gpt-4.1", "gpt-3.5-turbo")}
+def wrong_lines(data: dict[str, str]) -> dict[str, str]:
+    return {file: text.replace("gpt-4.1", "gpt-3.5-turbo") for file, text in data.items()}
 
 
 TAMPERED: dict[str, tuple[str, str, Callable[[dict[str, str]], dict[str, str] | None]]] = {
-    "the routes edited": ("configmap", INDEX, wrong_line),
+    "the routes edited": ("configmap", INDEX, wrong_lines),
     "the index edited": ("configmap", INDEX, lambda data: {"index.json": data["index.json"].replace('"digest": "', '"digest": "0')}),
     "a key added": ("configmap", INDEX, lambda _: {"stray.json": "{}"}),
     "the routes deleted": ("configmap", INDEX, lambda _: None),
     "a credential added": ("secret", CREDENTIALS, lambda _: {"ai.stray.api_key": "c3RyYXk="}),
-    "the credentials emptied": ("secret", CREDENTIALS, lambda data: dict.fromkeys(data)),  # type: ignore[arg-type]
+    "the credentials emptied": ("secret", CREDENTIALS, dict.fromkeys),  # type: ignore[dict-item]
     "the credentials deleted": ("secret", CREDENTIALS, lambda _: None),
 }
 

@@ -376,7 +376,7 @@ def explain(error: Exception, secrets: Iterable[str]) -> str:
     """One line on why LiteLLM refused: without credentials, and without the values that pydantic quotes."""
     if isinstance(error, ValidationError):
         problems = error.errors(include_input=False, include_url=False)
-        text = "; ".join(": ".join(filter(None, ('.'.join(map(str, problem["loc"])), problem["msg"]))) for problem in problems)
+        text = "; ".join(": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"]))) for problem in problems)
     else:
         text = str(getattr(error, "message", None) or error or type(error).__name__).strip().split("\n")[0]
         text = text.removeprefix(f"litellm.{type(error).__name__}: ")

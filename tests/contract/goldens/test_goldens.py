@@ -41,6 +41,8 @@ class Golden:
     credentials: dict[str, str]
     ready: set[str]
     """Keys of the routes that its statuses call Ready."""
+    refused: dict[str, str]
+    """Routes that a proxy refuses, and its sentence: the real one must say the same."""
 
     @property
     def table(self) -> dict[str, dict[str, Any]]:
@@ -51,15 +53,17 @@ class Golden:
 
     @property
     def names(self) -> set[str]:
-        return {name for route in self.table.values() for name in (route["modelName"], *route["aliases"])}
+        return {name for key, route in self.table.items() if key not in self.refused for name in (route["modelName"], *route["aliases"])}
 
 
 @cache
 def golden(folder: Path) -> Golden:
-    return golden_of(list(yaml.load_all((folder / "output.yaml").read_text(), Loader=yaml.CSafeLoader)))
+    proxies = harness.read(folder).world.get("proxies", ())
+    refused = {key: sentence for proxy in proxies for key, sentence in proxy.get("refuses", {}).items()}
+    return golden_of(list(yaml.load_all((folder / "output.yaml").read_text(), Loader=yaml.CSafeLoader)), refused)
 
 
-def golden_of(documents: list[dict[str, Any]]) -> Golden:
+def golden_of(documents: list[dict[str, Any]], refused: dict[str, str] | None = None) -> Golden:
     files = {file: text for body in documents if body["kind"] == "ConfigMap" for file, text in body["data"].items()}
     (secret,) = (body for body in documents if body["kind"] == "Secret")
     routes = (body for body in documents if body["kind"] == "ModelRoute")
@@ -67,6 +71,7 @@ def golden_of(documents: list[dict[str, Any]]) -> Golden:
         index=files.pop("index.json"),
         texts=files,
         credentials=secret["stringData"],
+        refused=refused or {},
         ready={harness.key_of(body) for body in routes if body["status"]["conditions"][-1]["status"] == "True"},
     )
 
@@ -121,7 +126,7 @@ def proxy(request: pytest.FixtureRequest, proxies: dict[str, Proxy]) -> Proxy:
 
 
 @folders
-def test_the_proxy_confirms_the_golden_s_digest_refuses_nothing_and_lists_its_names(proxy: Proxy, folder: Path) -> None:
+def test_the_proxy_confirms_the_golden_s_digest_refuses_what_it_refuses_and_lists_its_names(proxy: Proxy, folder: Path) -> None:
     wanted = golden(folder)
     is_taken(proxy, wanted)
     assert wanted.ready <= wanted.table.keys()
@@ -145,17 +150,17 @@ def is_taken(proxy: Proxy, wanted: Golden) -> None:
     digest = json.loads(wanted.index)["digest"]
     proxy.directory.write(Configuration(texts=wanted.texts, index=wanted.index, digest=digest), wanted.credentials)
     status = proxy.confirmed(digest)
-    assert status["refused"] == {}
+    assert status["refused"] == wanted.refused
     assert status["message"] == ""
-    assert status["routes"] == len(wanted.table)
+    assert status["routes"] == len(wanted.table) - len(wanted.refused)
     assert set(proxy.names()) - {"from-config"} == wanted.names
 
 
 @folders
 def test_every_name_of_the_golden_answers_from_its_own_model_with_its_own_key(proxy: Proxy, provider: Simulator, folder: Path) -> None:
     wanted = golden(folder)
-    asked = {key: swapped(route, provider) for key, route in wanted.table.items() if can_be_asked(route)}
-    assert wanted.table.keys() - asked.keys() <= NOT_ASKED
+    asked = {key: swapped(route, provider) for key, route in wanted.table.items() if can_be_asked(route) and key not in wanted.refused}
+    assert wanted.table.keys() - asked.keys() - wanted.refused.keys() <= NOT_ASKED
     admit_everyone(provider, asked)
     proxy.serve(*[route | {"key": key} for key, route in asked.items()], credentials=wanted.credentials)
     for route in asked.values():

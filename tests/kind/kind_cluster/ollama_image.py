@@ -14,6 +14,7 @@ RECIPE = checkout.REPO / "tests/ollama"
 VERSION = "0.17.4"
 STOCK = f"ollama/ollama:{VERSION}"
 PACKAGE = "github.com/ollama/ollama"
+LINK = f"-s -w -X {PACKAGE}/version.Version={VERSION}"
 MINIAUDIO = "miniaudio==1.71 --hash=sha256:ff51e2887bb673e2e757752b586b3dc924d59aa5fbcae9bbc45f4a111bd3262b\n"
 """A PyPI package that brings the one header Debian does not have."""
 REMEDY = "read the compiler's message above: gcc and g++ are needed (apt-get install g++), and the Go module proxy"
@@ -26,7 +27,7 @@ def ensure() -> list[str]:
         with steps.step("image", f"{STOCK} is the stock image"):
             return [STOCK]
     base = images.debian()
-    inputs = checkout.digest_files(RECIPE, ("go.mod", "go.sum"))
+    inputs = checkout.digest(checkout.digest_files(RECIPE, ("go.mod", "go.sum")), LINK)
 
     def fill(folder: Path) -> None:
         os.link(server(base, inputs), folder / "ollama")
@@ -48,7 +49,7 @@ def server(base: str, inputs: str) -> Path:
         included = headers(base)
         with checkout.work_folder() as work, steps.step("go", f"compile Ollama {VERSION} (8 min when Go's cache is cold)") as current:
             # One package at a time: llama.cpp's C++ files take much memory.
-            command = ("go", "build", "-v", "-p", "1", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", work / "ollama", PACKAGE)
+            command = ("go", "build", "-v", "-p", "1", "-trimpath", "-buildvcs=false", f"-ldflags={LINK}", "-o", work / "ollama", PACKAGE)
             environment = {"CGO_ENABLED": "1", "CPATH": str(included)}
             steps.run(current, "nice", *command, cwd=RECIPE, env=environment, remedy=REMEDY, timeout=3600)
             (work / "ollama").rename(kept)

@@ -72,6 +72,8 @@ class Memo:
         self._released: set[str] = set()
         self._lacking: set[str] = set()
         self._uses: dict[str, tuple[Use, ...]] = {}
+        self._users: frozenset[str] = frozenset()
+        self._wishes: tuple[Use, ...] = ()
         self._leaving: dict[str, Route] = {}
         self._ollama = Ollama()
         self._names, self._values = Names(), Values()
@@ -92,6 +94,9 @@ class Memo:
         for key in touched:
             self._conclude(key)
         self._values.update(rotated, snapshot)
+        if touched & (self._uses.keys() | self._users):
+            self._users = frozenset(self._uses)
+            self._wishes = tuple(replace(use, active=use.active and key in self._served) for key, uses in sorted(self._uses.items()) for use in uses)
         return Resolution(
             covered=dict(self._judged),
             served=dict(self._served),
@@ -100,7 +105,7 @@ class Memo:
             vectors={**snapshot.published.vectors, **self._names.vectors},
             claimed_elsewhere=dict(self._elsewhere),
             released=frozenset(self._released),
-            uses=tuple(replace(use, active=use.active and key in self._served) for key, uses in sorted(self._uses.items()) for use in uses),
+            uses=self._wishes,
             watched=watched & self._judged.keys(),
             leaving=dict(self._leaving),
             touched=frozenset(touched),

@@ -124,7 +124,7 @@ class Cluster:
         if writes.credentials is not None:
             data = {key: base64.b64encode(value.reveal().encode()).decode() for key, value in sorted(writes.credentials.items())}
             body = {**self._object("Secret", self.credentials_name), "type": "Opaque", "data": data}
-            await self.api.apply(f"{self._core}/secrets/{self.credentials_name}", body)
+            await self._write_whole(f"{self._core}/secrets/{self.credentials_name}", body)
         shards, index = writes.config_maps[:-1], writes.config_maps[-1:]
         for group in (shards, index):
             await asyncio.gather(*(self._write_config_map(name, content) for name, content in group))
@@ -132,7 +132,13 @@ class Cluster:
             await self.api.call("DELETE", f"{self._core}/configmaps/{name}")
 
     async def _write_config_map(self, name: str, content: Mapping[str, str]) -> None:
-        await self.api.apply(f"{self._core}/configmaps/{name}", {**self._object("ConfigMap", name), "data": dict(content)})
+        await self._write_whole(f"{self._core}/configmaps/{name}", {**self._object("ConfigMap", name), "data": dict(content)})
+
+    async def _write_whole(self, path: str, body: Json) -> None:
+        """Server-side apply leaves what others added, which the proxies would read and count in the digest: that is taken out."""
+        stored = await self.api.apply(path, body)
+        if strays := (stored.get("data") or {}).keys() - body["data"].keys():
+            await self.api.call("PATCH", path, {"data": dict.fromkeys(strays)}, content_type=MERGE_PATCH, fieldManager=FIELD_MANAGER)
 
     async def report(self, route: Route, status: Mapping[str, Any]) -> Json | None:
         """Writes one route's status, whole. None where the route is gone."""

@@ -115,7 +115,7 @@ class OllamaServers:
 
     def want(self, uses: tuple[Use, ...]) -> None:
         """The wishes of all routes, whole."""
-        if uses == self._uses:
+        if uses is self._uses or uses == self._uses:
             return
         deletable = {key_of(use.model) for use in self._uses if use.delete}
         self._uses, self._wanted = uses, pulls.wants(uses)
@@ -206,6 +206,7 @@ class OllamaServers:
         try:
             async for pull in self._api.pull(pod.url, want.model, insecure=registry_of(want.model) in self._insecure):
                 self._progress(pod, key, pull)
+                await asyncio.sleep(0)  # here it ends if that has cancelled it
             listed = await self._list(pod)
         except FAULTS as error:
             said = str(error) or type(error).__name__
@@ -258,10 +259,10 @@ class OllamaServers:
                 pod.models, pod.trouble = models, trouble
                 self._changed()
             self._act()
-            try:
-                await asyncio.wait_for(pod.look.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 that loses a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await pod.look.wait()
 
     async def _list(self, pod: _Pod) -> dict[str, Held]:
         """The models on a replica, with what they can do."""

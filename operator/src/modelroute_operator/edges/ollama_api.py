@@ -17,7 +17,7 @@ class OllamaError(Exception):
     """Ollama said no; the message is its own."""
 
 
-FAULTS = (OllamaError, aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError)
+FAULTS = (OllamaError, aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError)
 """What a call may raise: Ollama's refusal, no connection, or an answer that is none of Ollama's."""
 
 
