@@ -19,15 +19,24 @@ help: ## this list
 run: .venv/.ready ## serve the whole guide here on :4000, no cluster, no keys (ONCE=1: ask, print, exit)
 	@$(PY) tests/run_guide.py
 
-test: test-fast cluster-tests ## every test, the kind cluster included; what CI runs
+test: test-fast cluster-tests test-ollama ## every test, the kind cluster included; what CI runs
 
 test-fast: .venv/.ready .venv-litellm-1110/.ready .kube/bin/helm ## every test that needs no cluster
 	$(MAKE) --no-print-directory check-only
 	$(PY) -m pytest tests --ignore=tests/cluster
 
 .PHONY: cluster-tests
-cluster-tests: deploy ## the tests on the kind cluster only
-	$(PY) -m pytest tests/cluster
+cluster-tests: deploy ## the tests on the kind cluster only, without Ollama's
+	$(PY) -m pytest tests/cluster --ignore=tests/cluster/ollama
+
+.PHONY: test-ollama
+test-ollama: deploy ## pulls, tools, embeddings, disks: a real Ollama on the cluster (10 min more the first time)
+	@$(KIND) load-ollama
+	$(PY) -m pytest tests/cluster/ollama
+
+.PHONY: bench
+bench: deploy .venv-litellm-1110/.ready ## the performance table and its plots (25 min; BENCH_QUICK=1: 5 min)
+	$(PY) bench/run.py
 
 cluster: .venv/.ready ## bring up the kind cluster `modelroute`; kubeconfig in .kube/config
 	@$(KIND) up

@@ -8,7 +8,8 @@ from typing import Any
 import providers as guide_providers
 import pytest
 import yaml
-from cluster.harness import TEST, Client, Proxies, Routes, Simulator, versions
+from cluster.application import Client
+from cluster.harness import TEST, Proxies, Routes, Simulator, versions
 from deploy import SIMULATOR
 from kubectl import NAMESPACE, RELEASE, ROOT, CommandError, get, kubectl, secret
 

@@ -1,4 +1,4 @@
-"""What the tests on the cluster share: the proxies one by one, the simulator, routes, and an application inside the cluster."""
+"""What the tests on the cluster share: the proxies one by one, the simulator, a test's own routes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from deploy import IMAGE, SIMULATOR
+from deploy import SIMULATOR
 from kubectl import KUBECONFIG, NAMESPACE, RELEASE, ROOT, CommandError, apply, get, kubectl
 from openai import OpenAI, OpenAIError
 
@@ -25,7 +24,6 @@ BOOT_SECONDS = 240.0
 """Longest wait for new pods."""
 TEST = "modelroute.dev/test"
 """Label of what a test makes in the release's namespace."""
-CLIENT = "cluster-tests-client"
 TRIED_AGAIN = (AssertionError, CommandError, OpenAIError, httpx.HTTPError, LookupError)
 
 
@@ -259,43 +257,3 @@ class Routes:
     def gone(self) -> None:
         """Removes what was made."""
         kubectl("delete", "modelroutes,secrets", "-l", f"{TEST}={self.made}", namespace=self.namespace)
-
-
-class Client:
-    """An application in the cluster: a pod that has the `openai` client and asks through the Service."""
-
-    def start(self) -> None:
-        """Starts the pod."""
-        files = {path.name: path.read_text() for path in (ROOT / "tests/ask.py", Path(__file__).parent / "load.py")}
-        key = {"name": "LITELLM_MASTER_KEY", "valueFrom": {"secretKeyRef": {"name": f"{RELEASE}-master-key", "key": "LITELLM_MASTER_KEY"}}}
-        container = {"name": "client", "image": IMAGE, "command": ["sleep", "infinity"], "env": [key], "volumeMounts": [{"name": "files", "mountPath": "/client"}]}
-        pod = {"containers": [container], "terminationGracePeriodSeconds": 0, "volumes": [{"name": "files", "configMap": {"name": CLIENT}}]}
-        self.stop()
-        apply(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CLIENT}, "data": files},
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": CLIENT}, "spec": pod},
-        )
-        kubectl("wait", "--for=condition=Ready", f"pod/{CLIENT}", "--timeout=120s")
-
-    def stop(self) -> None:
-        """Removes it."""
-        kubectl("delete", "pod,configmap", CLIENT, "--ignore-not-found")
-
-    def run(self, *arguments: str) -> str:
-        """Runs one of its scripts."""
-        return kubectl("exec", CLIENT, "--", "python3", *arguments)
-
-    @contextlib.contextmanager
-    def load(self, model: str, expected: str, workers: int) -> Iterator[dict[str, Any]]:
-        """Asks through the Service from several threads for as long as the block runs; then `asked` and `failures` are filled in."""
-        command: Sequence[str] = (str(ROOT / ".kube/bin/kubectl"), "-n", NAMESPACE, "exec", "-i", CLIENT, "--", "python3", "/client/load.py")
-        arguments = (f"http://{RELEASE}:4000", model, expected, str(workers))
-        environment = {**os.environ, "KUBECONFIG": str(KUBECONFIG)}
-        process = subprocess.Popen((*command, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        result: dict[str, Any] = {}
-        try:
-            yield result
-        finally:
-            said, error = process.communicate("", timeout=SECONDS)
-        assert process.returncode == 0, error
-        result.update(json.loads(said))

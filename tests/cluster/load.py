@@ -2,7 +2,7 @@
 
     python load.py BASE_URL MODEL EXPECTED WORKERS
 
-Runs in a pod (`harness.Client`). Every third request streams; an answer that is not EXPECTED is a failure.
+Runs in a pod (`application.Client`). Every third request streams; an answer that is not EXPECTED is a failure.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from typing import Any
 import ask
 import pytest
 import yaml
-from cluster.harness import Client, Proxies, Simulator
+from cluster.application import Client
+from cluster.harness import Proxies, Simulator
 from kubectl import RELEASE, ROOT
 
 GUIDE = {body["metadata"]["name"]: body["spec"] for path in sorted((ROOT / "examples").glob("*.yaml")) for body in yaml.safe_load_all(path.read_text())}

@@ -6,38 +6,54 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster.harness import BOOT_SECONDS, Client, Proxies, Routes, Simulator, backend, is_ready, until, versions
+from cluster.application import Client
+from cluster.harness import BOOT_SECONDS, Proxies, Proxy, Routes, Simulator, backend, until
 from kubectl import CHART, NAMESPACE, RELEASE, get, kubectl, run
 
 pytestmark = pytest.mark.usefixtures("neighbours")
 WORKERS = 4
 
 
-@pytest.fixture
-def _two_replicas() -> Iterator[None]:
-    """Back to what the release says."""
-    yield
-    kubectl("scale", f"deployment/{RELEASE}-proxy", "--replicas=2")
-
-
-@pytest.mark.usefixtures("_two_replicas")
-def test_a_fresh_replica_serves_everything_when_it_turns_ready(guide: dict[str, Any], routes: Routes, proxies: Proxies) -> None:
-    """It is asked in the very moment in which a Service would begin to send it requests; and nobody's status tells of its coming."""
-    own = routes.ready("own", backend("own"))
+@pytest.fixture(scope="module")
+def replica(guide: dict[str, Any], proxies: Proxies) -> Iterator[Proxy]:
+    """A third replica, in the very moment in which a Service would begin to send it requests."""
     before = {proxy.uid for proxy in proxies.ready()}
-    status = versions("modelroutes", own)
-    names = {name for route, spec in guide.items() for name in (route, *spec.get("aliases", ()))} | {own}
     kubectl("scale", f"deployment/{RELEASE}-proxy", "--replicas=3")
-    (fresh,) = until("a third replica", lambda: [proxy for proxy in proxies.ready() if proxy.uid not in before], BOOT_SECONDS)
-    assert fresh.digest() == proxies.digest()
-    assert names <= fresh.names()
-    assert fresh.chat(own) == "azure own says: Hello"
+    try:
+        (fresh,) = until("a third replica", lambda: [proxy for proxy in proxies.ready() if proxy.uid not in before], BOOT_SECONDS)
+        assert fresh.digest() == proxies.digest()
+        yield fresh
+    finally:
+        kubectl("scale", f"deployment/{RELEASE}-proxy", "--replicas=2")
+
+
+def test_a_fresh_replica_serves_everything(guide: dict[str, Any], replica: Proxy) -> None:
+    """What it lists, and what it answers."""
+    assert {name for route, spec in guide.items() for name in (route, *spec.get("aliases", ()))} <= replica.names()
     for name, spec in guide.items():
         if spec["mode"] == "chat":
-            assert fresh.chat(name).endswith("says: Hello")
-    late = routes.ready("late", backend("late"))
-    assert [proxy.chat(late) for proxy in proxies.ready()] == ["azure late says: Hello"] * 3, "Ready counts the new replica in"
-    assert versions("modelroutes", own) == status
+            assert replica.chat(name).endswith("says: Hello")
+
+
+def test_ready_counts_a_fresh_replica_in(routes: Routes, replica: Proxy, proxies: Proxies) -> None:
+    name = routes.ready("late", backend("late"))
+    assert [proxy.chat(name) for proxy in proxies.ready()] == ["azure late says: Hello"] * 3
+
+
+def test_a_leaving_replica_finishes_its_answers(routes: Routes, replica: Proxy, proxies: Proxies, simulator: Simulator) -> None:
+    """A stream that is under way when its pod is told to leave is answered to its end; then the pod goes at once."""
+    deployment = routes.name("slow")
+    question = [{"role": "user", "content": " ".join(f"word-{number}" for number in range(20))}]
+    with simulator.rule(deployment, model=deployment, chunkDelay=0.3):
+        name = routes.ready("slow", backend(deployment))
+        stream = replica.openai.chat.completions.create(model=name, messages=question, stream=True)
+        said = next(stream).choices[0].delta.content or ""
+        kubectl("annotate", "pod", replica.name, "controller.kubernetes.io/pod-deletion-cost=-1")
+        kubectl("scale", f"deployment/{RELEASE}-proxy", "--replicas=2")
+        until("the pod leaves", lambda: replica.uid not in {proxy.uid for proxy in proxies.ready()})
+        said += "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert said == f"azure {deployment} says: {question[0]['content']}"
+    until("it is gone", lambda: replica.uid not in {pod["metadata"]["uid"] for pod in proxies.pods()})
 
 
 def settings() -> str:
@@ -73,20 +89,3 @@ def test_an_upgrade_and_a_rollback_under_load(routes: Routes, proxies: Proxies, 
     assert load["asked"] > 20 * WORKERS
     assert get("configmap", f"{RELEASE}-routes")["data"] == routes_before
     assert proxies.keys == key, "the master key is made once"
-
-
-def test_a_deleted_pod_finishes_its_answers(routes: Routes, proxies: Proxies, simulator: Simulator) -> None:
-    """A stream that is under way when its pod is told to leave is answered to its end; then the pod goes at once."""
-    deployment = routes.name("slow")
-    question = [{"role": "user", "content": " ".join(f"word-{number}" for number in range(20))}]
-    with simulator.rule(deployment, model=deployment, chunkDelay=0.3):
-        name = routes.ready("slow", backend(deployment))
-        leaving = proxies.ready()[0]
-        stream = leaving.openai.chat.completions.create(model=name, messages=question, stream=True)
-        said = next(stream).choices[0].delta.content or ""
-        kubectl("delete", "pod", leaving.name, "--wait=false")
-        until("the pod leaves", lambda: all(not is_ready(pod) for pod in proxies.pods() if pod["metadata"]["uid"] == leaving.uid))
-        said += "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-    assert said == f"azure {deployment} says: {question[0]['content']}"
-    until("it is gone", lambda: leaving.uid not in {pod["metadata"]["uid"] for pod in proxies.pods()})
-    until("two replicas", lambda: len(proxies.ready()) == 2, BOOT_SECONDS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from cluster.harness import Client, Proxies, Routes, Simulator, backend, keyed, until, versions
+from cluster.application import Client
+from cluster.harness import Proxies, Routes, Simulator, backend, keyed, until, versions
 from deploy import SIMULATOR
 
 pytestmark = pytest.mark.usefixtures("neighbours")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ask
@@ -52,6 +53,12 @@ def test_the_guides_limited_model(guide: dict[str, Any], proxies: Proxies, simul
         assert "Model 'ollama-phi4' has limited function calling support; dropped tools" in warning
 
 
+def streamed(pod: Proxy, model: str) -> str:
+    """What the model says, as it comes."""
+    chunks = pod.openai.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello"}], stream=True)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
 @pytest.mark.parametrize(
     ("kind", "failure"),
     [
@@ -68,10 +75,9 @@ def test_a_fallback_answers(routes: Routes, proxies: Proxies, simulator: Simulat
     with proxies.untouched() as pods:
         assert [pod.chat(name) for pod in pods] == [f"azure {deployment} says: Hello"] * len(pods)
         with simulator.rule(deployment, provider="azure", model=deployment, **failure):
-            for pod in pods:
-                assert pod.chat(name).startswith("mistral "), pod.name
-                chunks = pod.openai.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hello"}], stream=True)
-                assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices).startswith("mistral "), pod.name
+            with ThreadPoolExecutor() as at_once:
+                said = [at_once.submit(asked, pod, name) for pod in pods for asked in (Proxy.chat, streamed)]
+            assert all(each.result().startswith("mistral ") for each in said), [each.result() for each in said]
         until("the first model answers again", lambda: [pod.chat(name) for pod in pods] == [f"azure {deployment} says: Hello"] * len(pods))
 
 

@@ -129,6 +129,20 @@ def test_a_restarted_ollama_has_kept_its_models(routes: Routes, registry: Regist
     assert registry.requests()[asked:] == []
 
 
+def test_a_restarted_operator_changes_nothing(routes: Routes, registry: Registry) -> None:
+    name = routes.ready("kept", model("chat:1"))
+
+    def written() -> tuple[str, str]:
+        line = next(line for line in str(get("configmap", "local-routes", namespace=NAMESPACE)["data"]).split("\\n") if name in line)
+        return line.rstrip(","), get("modelroute", name, namespace=NAMESPACE)["metadata"]["resourceVersion"]
+
+    before = written()
+    kubectl("rollout", "restart", "deployment/local-operator", namespace=NAMESPACE)
+    kubectl("rollout", "status", "deployment/local-operator", "--timeout=120s", namespace=NAMESPACE)
+    routes.ready("next", model("chat:1"))
+    assert written() == before
+
+
 def test_a_lost_disk_is_filled_again(routes: Routes, registry: Registry, servers: Servers, proxy: Proxy) -> None:
     name = routes.ready("lost", model("chat:1"))
     before = get("pod", REPLICA, namespace=NAMESPACE)["metadata"]["uid"]

@@ -84,7 +84,8 @@ class Reconciler:
         while (left := deadline - time.monotonic()) > 0:
             self._world.dirty.clear()
             try:
-                await asyncio.wait_for(self._world.dirty.wait(), min(QUIET_SECONDS, left))
+                async with asyncio.timeout(min(QUIET_SECONDS, left)):
+                    await self._world.dirty.wait()
             except TimeoutError:
                 return
 
