@@ -78,4 +78,6 @@ async def connect() -> Api:
         config.load_incluster_config()
     except config.ConfigException:
         await config.load_kube_config()
-    return Api(client.ApiClient())
+    configuration = client.Configuration.get_default_copy()
+    configuration.client_session_kwargs = {"trust_env": False}  # else a look at ~/.netrc and the proxies for every request
+    return Api(client.ApiClient(configuration))

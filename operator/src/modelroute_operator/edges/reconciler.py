@@ -44,6 +44,7 @@ class Reconciler:
         self._routes_memo, self._objects_memo, self._status_memo, self._history = routes.Memo(), objects.Memo(), status.Memo(), History()
         self._touched: set[str] = set()
         self._lines: dict[str, str] = {}
+        self._resolution: Resolution | None = None
         self._published = Published()
         self._published_at: dict[int, float] = {}
         self._recent: deque[float] = deque(maxlen=BURST)
@@ -90,10 +91,15 @@ class Reconciler:
                 return
 
     async def _once(self) -> None:
+        changed, self._world.changed = self._world.changed, False
+        if not changed and self._resolution:
+            self._report(self._snapshot(), self._resolution)
+            return
         await self._look_up_secrets()
         snapshot = self._snapshot()
         resolution = routes.resolve(snapshot, self._routes_memo)
         self._touched |= resolution.touched | resolution.watched
+        self._resolution = resolution
         lines = self._render(resolution)
         await self._publish(lines, resolution)
         if self._ollama:
@@ -142,6 +148,7 @@ class Reconciler:
             self._recent.append(started)
             # Noted first: a proxy may confirm before the last write has returned.
             self._note(desired, lines)
+            self._world.expected = plan.Observed(config_maps=desired.config_maps, credentials=desired.credentials)
             await self._cluster.write(writes)
             self._world.config_maps = {name: dict(data) for name, data in desired.config_maps.items()}
             self._world.credentials = desired.credentials
@@ -166,7 +173,7 @@ class Reconciler:
         reports, held_back = status.of(snapshot, resolution, self._history, settled=self._settled(), memo=self._status_memo, touched=touched)
         self._reporter.submit(reports)
         if held_back:
-            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._world.touch)
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._world.ring)
         for key, owner in resolution.claimed_elsewhere.items():
             if (key, owner) not in self._told:
                 self._told.add((key, owner))

@@ -17,6 +17,8 @@ from modelroute_operator.edges.world import World
 logger = logging.getLogger("modelroute.reporter")
 AT_ONCE = 16
 RETRY_SECONDS = 2.0
+EVENTS_AT_ONCE = 2
+"""Few: they must not slow the statuses down."""
 
 
 class Reporter:
@@ -29,6 +31,7 @@ class Reporter:
         self._writing: dict[str, Report] = {}
         self._working = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gate = asyncio.Semaphore(EVENTS_AT_ONCE)
         self._said = False
 
     def submit(self, reports: Iterable[Report]) -> None:
@@ -78,11 +81,13 @@ class Reporter:
         self._said = False
         if body is not None and report.route.key in self._world.statuses and report.route.key not in self._waiting:
             self._world.statuses[report.route.key] = body.get("status") or {}
-        await self._post(report.route, report.events)
+        if report.events:
+            self._start(self._post(report.route, report.events))
 
     async def _post(self, route: Route, events: Iterable[Event]) -> None:
         for event in events:
             try:
-                await self._cluster.tell(route, event)
+                async with self._gate:
+                    await self._cluster.tell(route, event)
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 logger.warning("could not post an Event for ModelRoute %s: %s", route.key, error or type(error).__name__)

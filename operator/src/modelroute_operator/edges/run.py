@@ -42,9 +42,9 @@ async def operate(config: Settings) -> None:
 
 
 async def _operate(config: Settings, cluster: Cluster) -> None:
-    world = World()
+    world = World(f"{config.namespace}/{config.release}")
     token, pods = await _begin(world, cluster)
-    proxies, ollama = Proxies(token, world.touch), _ollama(config, world)
+    proxies, ollama = Proxies(token, world.ring), _ollama(config, world)
 
     def saw_pod(body: Mapping[str, Any], deleted: bool) -> None:
         component = body["metadata"]["labels"]["app.kubernetes.io/component"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from modelroute_operator.core import objects, parse, plan
+from modelroute_operator.core import judge, objects, parse, plan
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.ollama import Ollama
 from modelroute_operator.core.sealed import Sealed
@@ -21,20 +22,31 @@ SecretData = Mapping[str, Sealed] | None
 class World:
     """Routes, the Secrets they refer to, and the managed objects. Changed by handlers, read by the reconciler."""
 
-    def __init__(self) -> None:
-        """Knows nothing yet."""
+    def __init__(self, release: str) -> None:
+        """Knows nothing yet. `release`: namespace/name of our own, whose claims are no news."""
+        self._release = release
         self.dirty = asyncio.Event()
+        self.changed = True
+        """Is there more to do than to report what the proxies said?"""
         self.routes: dict[str, Route] = {}
         self.statuses: dict[str, Mapping[str, Any]] = {}
         self.secrets: dict[SecretId, SecretData] = {}
+        self._references: Counter[SecretId] = Counter()
         self._awaited: set[SecretId] = set()
         self.restated: set[str] = set()
         """Routes whose stored status is not what was last known of it."""
         self.config_maps: dict[str, dict[str, str]] = {}
         self.credentials: Mapping[str, Sealed] | None = None
+        self.expected = plan.Observed()
+        """The managed objects as they are being written: their events are no news, though they may come before the answer."""
 
     def touch(self) -> None:
         """Something changed."""
+        self.changed = True
+        self.dirty.set()
+
+    def ring(self) -> None:
+        """A proxy said something, or it is time to look again."""
         self.dirty.set()
 
     def saw_route(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
@@ -43,16 +55,35 @@ class World:
         old, stored = self.routes.get(new.key), dict(body.get("status") or {})
         if deleted:
             self.statuses.pop(new.key, None)
-            if self.routes.pop(new.key, None):
+            self._refer(self.routes.pop(new.key, None), None)
+            if old:
                 self.touch()
             return
-        same = old is not None and _identity(old) == _identity(new)
+        same = old is not None and self._identity(old) == self._identity(new)
         if not same:
             self.routes[new.key] = new
+            self._refer(old, new)
         if not same or self.statuses.get(new.key) != stored:
             self.statuses[new.key] = stored
             self.restated.add(new.key)
             self.touch()
+
+    def _refer(self, old: Route | None, new: Route | None) -> None:
+        """Counts the references to Secrets: what nobody refers to is forgotten, what somebody does for the first time is awaited."""
+        for name in judge.secrets_of(new) if new else ():
+            self._references[name] += 1
+            if name not in self.secrets:
+                self._awaited.add(name)
+        for name in judge.secrets_of(old) if old else ():
+            self._references[name] -= 1
+            if not self._references[name]:
+                del self._references[name]
+                self.secrets.pop(name, None)
+                self._awaited.discard(name)
+
+    def _identity(self, route: Route) -> tuple[object, ...]:
+        claim = "" if route.claimed_by == self._release else route.claimed_by
+        return (route.uid, route.generation, route.labels, route.annotations, route.deleting, route.held, claim)
 
     def saw_secret(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
         """A Secret appeared, changed or went: kept only if a route refers to it."""
@@ -66,19 +97,8 @@ class World:
             self.touch()
 
     def wanted_secrets(self) -> list[SecretId]:
-        """Secrets that routes refer to and that were never looked at; from now on their events are kept."""
-        wanted = {
-            (route.namespace, ref.name)
-            for route in self.routes.values()
-            if route.spec
-            for backend in route.spec.backends
-            if (ref := backend.credentials_secret_ref or backend.api_key_secret_ref)
-        }
-        for gone in self.secrets.keys() - wanted:
-            del self.secrets[gone]
-        missing = sorted(wanted - self.secrets.keys())
-        self._awaited.update(missing)
-        return missing
+        """Secrets that routes refer to and that were never looked at. Their events are kept meanwhile."""
+        return sorted(self._awaited)
 
     def looked_up(self, name: SecretId, body: Mapping[str, Any] | None) -> None:
         """The answer to a look-up; an event that came meanwhile is newer and stays."""
@@ -90,6 +110,9 @@ class World:
         """A managed ConfigMap as stored; None: it is gone."""
         if data == self.config_maps.get(name):
             return
+        if data is not None and data == self.expected.config_maps.get(name):
+            self.config_maps[name] = dict(data)
+            return
         if data is None:
             self.config_maps.pop(name, None)
         else:
@@ -100,7 +123,8 @@ class World:
         """The managed Secret as stored."""
         if data != self.credentials:
             self.credentials = data
-            self.touch()
+            if data is None or data != self.expected.credentials:
+                self.touch()
 
     def observed(self) -> plan.Observed:
         """The managed objects as last seen."""
@@ -139,7 +163,3 @@ def published(config_maps: Mapping[str, Mapping[str, str]], credentials: Mapping
     lines = memo.resume({file: config_maps.get(home, {}).get(file, "") for file, home in index.shards.items()})
     count = len(index.shards) - (objects.RECENT in index.shards)
     return Published(shard_count=count, lines=lines, credentials=credentials or {}, vectors=index.vectors)
-
-
-def _identity(route: Route) -> tuple[object, ...]:
-    return (route.uid, route.generation, route.labels, route.annotations, route.deleting, route.held, route.claimed_by)
