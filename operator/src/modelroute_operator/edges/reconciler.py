@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
 import aiohttp
 
@@ -14,7 +15,7 @@ from modelroute_operator.core import objects, plan, proxy_config, pulls, routes,
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
-from modelroute_operator.core.snapshot import Published, Release, Snapshot
+from modelroute_operator.core.snapshot import Published, Release, Route, Snapshot
 from modelroute_operator.edges.api import ApiError
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.ollama import OllamaServers
@@ -44,7 +45,8 @@ class Reconciler:
         self._routes_memo, self._objects_memo, self._status_memo, self._history = routes.Memo(), objects.Memo(), status.Memo(), History()
         self._touched: set[str] = set()
         self._lines: dict[str, str] = {}
-        self._resolution: Resolution | None = None
+        self._decided: tuple[Mapping[str, Route], Resolution] | None = None
+        """The routes as they were when last decided, and the verdict: a status speaks of these, whatever came since."""
         self._published = Published()
         self._published_at: dict[int, float] = {}
         self._recent: deque[float] = deque(maxlen=BURST)
@@ -92,20 +94,19 @@ class Reconciler:
 
     async def _once(self) -> None:
         changed, self._world.changed = self._world.changed, False
-        if not changed and self._resolution:
-            self._report(self._snapshot(), self._resolution)
+        if not changed and self._decided:
+            self._report(*self._decided)
             return
         await self._look_up_secrets()
         snapshot = self._snapshot()
         resolution = routes.resolve(snapshot, self._routes_memo)
         self._touched |= resolution.touched | resolution.watched
-        self._resolution = resolution
+        self._decided = (snapshot.routes, resolution)
         lines = self._render(resolution)
         await self._publish(lines, resolution)
         if self._ollama:
             self._ollama.want(resolution.uses)
-        snapshot = self._snapshot()
-        self._report(snapshot, resolution)
+        self._report(snapshot.routes, resolution)
         for route, present in pulls.finalizers(snapshot.routes, resolution.uses, resolution.leaving, snapshot.ollama):
             await self._cluster.hold(route, present=present)
 
@@ -167,7 +168,8 @@ class Reconciler:
         number = self._history.publish(desired.digest, lines)
         self._published_at.setdefault(number, time.monotonic())
 
-    def _report(self, snapshot: Snapshot, resolution: Resolution) -> None:
+    def _report(self, decided: Mapping[str, Route], resolution: Resolution) -> None:
+        snapshot = replace(self._snapshot(), routes=decided)
         touched, self._touched = self._touched | self._world.restated, set()
         self._world.restated = set()
         reports, held_back = status.of(snapshot, resolution, self._history, settled=self._settled(), memo=self._status_memo, touched=touched)

@@ -79,7 +79,9 @@ class Reporter:
             self._waiting.setdefault(report.route.key, report)
             return
         self._said = False
-        if body is not None and report.route.key in self._world.statuses and report.route.key not in self._waiting:
+        if body is None:
+            return  # The route is gone.
+        if report.route.key in self._world.statuses and report.route.key not in self._waiting:
             self._world.statuses[report.route.key] = body.get("status") or {}
         if report.events:
             self._start(self._post(report.route, report.events))
