@@ -17,7 +17,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from contract.plugin.world import MASTER_KEY, PLUGIN, STATUS_TOKEN, Configuration, Directory, free_port, python_of, route  # noqa: E402
+from contract.plugin.provider import route  # noqa: E402
+from contract.plugin.world import MASTER_KEY, PLUGIN, STATUS_TOKEN, Configuration, Directory, free_port, python_of  # noqa: E402
 
 KEY = "sim-azure-key"
 SECRETS = {"ai.azure.api_key": KEY}

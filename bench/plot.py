@@ -35,11 +35,11 @@ def axes(title: str, label: str, sizes: list[int]) -> tuple[Any, Axes]:
 
 
 def latency(results: dict[str, Any]) -> Any:
-    """From apply to the last replica."""
+    """From the API server to the last replica."""
     series = results["series"]["latency"]
     sizes, ours = by_size(series["ours"])
     _, floors = by_size(series["floor"])
-    figure, plot = axes("From apply to every replica answering", "milliseconds (log)", sizes)
+    figure, plot = axes("From an accepted change to every replica answering", "milliseconds (log)", sizes)
     plot.set_yscale("log")
     plot.plot(sizes, [1000 * p50 for p50, _ in ours], "o-", color=OURS, label="ours, p50")
     plot.plot(sizes, [1000 * p95 for _, p95 in ours], "o--", color=OURS, label="ours, p95")

@@ -5,6 +5,7 @@ Against the plugin's test API server, which can do on command what a real one do
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 import time
@@ -15,8 +16,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from contract.plugin.api_server import ApiServer
-from contract.plugin.world import CREDENTIALS, Configuration, Directory, Proxy, Simulator, eventually
+from contract.plugin.provider import CREDENTIALS, Simulator
+from contract.plugin.world import Configuration, Directory, Proxy, eventually
 from rows import Row, Scale, at_most, milliseconds, p
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the test API server stops with connections open, which asyncio tells at length
 
 FAMILIES = ("reconnect",)
 ROUTES = 200

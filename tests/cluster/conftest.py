@@ -9,7 +9,7 @@ import providers as guide_providers
 import pytest
 import yaml
 from cluster.application import Client
-from cluster.harness import TEST, Proxies, Routes, Simulator, versions
+from cluster.harness import TEST, Proxies, Routes, Simulator, operator_restarts, versions
 from deploy import SIMULATOR
 from kubectl import NAMESPACE, RELEASE, ROOT, CommandError, get, kubectl, secret
 
@@ -20,7 +20,7 @@ def _release() -> None:
     try:
         available = get("deployment", f"{RELEASE}-proxy")["status"].get("availableReplicas", 0)
     except (CommandError, OSError) as error:
-        pytest.fail(f"there is no release {RELEASE} in namespace {NAMESPACE} of this checkout's cluster: run make deploy ({error})", pytrace=False)
+        pytest.fail(f"there is no release {RELEASE} in namespace {NAMESPACE} of this checkout's cluster: run make deploy ({str(error).splitlines()[-1]})", pytrace=False)
     if available < 2:
         pytest.fail(f"{available} replicas of {RELEASE}-proxy are ready, not 2: run make deploy", pytrace=False)
     kubectl("delete", "modelroutes.modelroute.dev,secrets", "-l", TEST)  # of a run that was killed
@@ -75,7 +75,11 @@ def routes(guide: dict[str, Any]) -> Iterator[Routes]:
 
 @pytest.fixture
 def neighbours(guide: dict[str, Any]) -> Iterator[None]:
-    """The guide's routes do not notice the test: not one write to any of them."""
-    before = versions("modelroutes", *guide)
+    """The guide's routes do not notice the test: not one write to any of them. Nor does the operator fall over."""
+    before, restarts = versions("modelroutes", *guide), operator_restarts()
     yield
     assert versions("modelroutes", *guide) == before
+    after = operator_restarts()
+    assert {uid: count for uid, count in after.items() if uid in restarts} == {uid: count for uid, count in restarts.items() if uid in after}, (
+        "the operator crashed: kubectl logs --previous"
+    )

@@ -46,6 +46,12 @@ def versions(kind: str, *names: str) -> dict[str, str]:
     return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in get(kind)["items"] if not names or item["metadata"]["name"] in names}
 
 
+def operator_restarts() -> dict[str, int]:
+    """How often each operator pod's container has ended."""
+    pods = get("pods", "", "-l", f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator")["items"]
+    return {pod["metadata"]["uid"]: status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", ())}
+
+
 class Forward:
     """`kubectl port-forward`, started again when it has ended: one broken connection ends it."""
 

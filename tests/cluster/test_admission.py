@@ -34,10 +34,15 @@ class Server:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         try:
             answer = self.api.call_api(*self.api.param_serialize(method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]))
-            return answer.status, json.loads(answer.read())
+            return answer.status, self.read(answer.headers, answer.read())
         except client.ApiException as error:
-            is_json = "json" in error.headers.get("Content-Type", "")
-            return error.status or 0, json.loads(error.body) if is_json else {"message": error.body}
+            return error.status or 0, self.read(error.headers, error.body)
+
+    @staticmethod
+    def read(headers: Any, body: Any) -> dict[str, Any]:
+        """JSON; or plain text, which the API server answers for a group that it does not serve yet."""
+        answer: dict[str, Any] = json.loads(body) if "json" in (headers or {}).get("Content-Type", "") else {"message": str(body)}
+        return answer
 
     def create(self, spec: Any) -> tuple[int, str]:
         """Status and sentence of `kubectl create --dry-run=server`, which validates strictly."""

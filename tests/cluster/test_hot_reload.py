@@ -43,6 +43,20 @@ def test_ready_means_that_every_ready_replica_answers(routes: Routes, proxies: P
             assert [pod.chat(changed) for pod in pods] == [f"azure version-{number} says: Hello"] * len(pods)
 
 
+def test_a_burst_of_changes(routes: Routes, proxies: Proxies) -> None:
+    """Routes that are changed and deleted while the operator still works on the change before."""
+    words = [f"burst-{number}" for number in range(20)]
+    names = [routes.name(word) for word in words]
+    with proxies.untouched() as pods:
+        for version in range(3):
+            apply(*(routes.body(word, backend(f"version-{version}")) for word in words))
+            kubectl("delete", "modelroute", *names[version::3])
+        apply(*(routes.body(word, backend("last")) for word in words))
+        routes.wait(*names)
+        for pod in pods:
+            assert {pod.chat(name) for name in names} == {"azure last says: Hello"}
+
+
 def test_an_alias_moves_in_one_apply(routes: Routes, proxies: Proxies) -> None:
     alias = routes.name("role")
     with proxies.untouched() as pods:

@@ -76,7 +76,7 @@ def test_two_releases_watch_one_namespace(second: Proxies, proxies: Proxies, rou
     (other,) = second.ready()
     with proxies.untouched() as pods, second.untouched():
         about = "involvedObject.kind=ModelRoute,involvedObject.name=openai-gpt41,reason=ClaimedElsewhere"
-        (event,) = until("an Event", lambda: get("events", "", "--field-selector", about)["items"])
+        event = until("an Event", lambda: get("events", "", "--field-selector", about)["items"])[-1]
         assert event["message"].startswith(f"release {NAMESPACE}/{RELEASE} serves this route; release {SECOND}/{SECOND} leaves it alone")
         with pytest.raises(NotFoundError):
             other.chat("openai-gpt41")
