@@ -52,7 +52,10 @@ class Client:
         result: dict[str, Any] = {}
         try:
             yield result
-        finally:
+        except BaseException as failure:
             said, error = process.communicate("", timeout=SECONDS)
+            failure.add_note(f"the load ended with {process.returncode}: {said[-2000:]}{error}")
+            raise
+        said, error = process.communicate("", timeout=SECONDS)
         assert process.returncode == 0, error
         result.update(json.loads(said))
