@@ -193,8 +193,10 @@ def small_disk() -> Any:
 
 def test_a_disk_that_is_too_small_is_said_before_and_after_it_is_full(routes: Routes, registry: Registry, servers: Servers, small_disk: Any) -> None:
     small_disk("16Mi")
+    registry.behaves(bytes_per_second=1_000_000)  # slow, so that the disk is not full before the operator has read the size
     name = routes.apply("big", model("large:1"))
     assert "needs 25.4 MB, 16.8 MB of 16.8 MB are free" in routes.until(name, "InsufficientStorage")
+    registry.well()
     routes.delete("modelroute", name)
     small_disk("1Gi")
     name = routes.apply("full", model("large:1"))
