@@ -34,6 +34,12 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def bearer(request: web.Request) -> str | None:
+    """The Bearer token, for the providers that take their key so."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An answer in chunks, each sent on its own."""

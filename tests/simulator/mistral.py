@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from . import answers, audio, models
-from .exchange import Refused, Reply, Stream, phrase, sse
+from .exchange import Refused, Reply, Stream, bearer, phrase, sse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,8 +96,7 @@ class Mistral:
 
     def key(self, request: web.Request) -> str | None:
         """The Bearer token."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return token.strip() or None if scheme.lower() == "bearer" else None
+        return bearer(request)
 
     def unauthorized(self, key: str | None) -> Reply:  # noqa: ARG002 (Mistral does not tell a wrong key from none)
         """401 in one word."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from . import answers, audio, models, openai_errors
-from .exchange import Refused, Reply, Stream, sse
+from .exchange import Refused, Reply, Stream, bearer, sse
 from .openai_errors import error, invalid
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ class OpenAI:
 
     def key(self, request: web.Request) -> str | None:
         """The Bearer token."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return token.strip() or None if scheme.lower() == "bearer" else None
+        return bearer(request)
 
     def unauthorized(self, key: str | None) -> Reply:
         """401, with the key masked as OpenAI masks it."""

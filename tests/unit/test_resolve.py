@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -84,11 +85,10 @@ def test_a_name_is_refused_only_to_the_younger(world: dict[str, dict[str, Any]])
 CHANGES = st.lists(st.one_of(st.tuples(st.just("route"), st.sampled_from([f"r{i}" for i in range(6)]), bodies()), st.tuples(st.just("delete"), st.sampled_from([f"r{i}" for i in range(6)]), st.none()), st.tuples(st.just("secret"), st.sampled_from(["have", "may"]), st.sampled_from([None, "one", "two"]))), max_size=14)  # fmt: skip
 
 
-@settings(deadline=None)
-@given(CHANGES)
-def test_a_memo_changes_no_answer_whatever_happens(changes: list[tuple[str, str, Any]]) -> None:
-    memo, world, secrets, generations = Memo(), {}, dict(SECRETS), {}
-    published, before = Published(), 1
+def worlds(changes: list[tuple[str, str, Any]]) -> Iterator[tuple[dict[str, Route], dict[Any, Any]]]:
+    """Routes and Secrets after each change; an unchanged one stays the same object."""
+    world: dict[str, Route] = {}
+    secrets, generations = dict(SECRETS), dict[str, int]()
     for kind, name, value in changes:
         if kind == "secret":
             secrets.pop(("ai", name), None)
@@ -99,6 +99,14 @@ def test_a_memo_changes_no_answer_whatever_happens(changes: list[tuple[str, str,
         else:
             generations[name] = generations.get(name, 0) + 1
             world[f"ai/{name}"] = make.route(name, *value["backends"], created=value["created"], meta={"generation": generations[name]}, **value["spec"])
+        yield world, secrets
+
+
+@settings(deadline=None)
+@given(CHANGES)
+def test_a_memo_changes_no_answer_whatever_happens(changes: list[tuple[str, str, Any]]) -> None:
+    memo, published, before = Memo(), Published(), 1
+    for world, secrets in worlds(changes):
         snapshot: Snapshot = make.snapshot(world.values(), secrets=dict(secrets), published=published)
         resolution = routes.resolve(snapshot, memo)
         assert view(resolution) == view(routes.resolve(snapshot))
@@ -153,18 +161,7 @@ def test_a_route_that_wants_a_missing_secret_keeps_its_names_for_when_it_comes()
 def test_memos_of_objects_publications_and_statuses_change_no_byte_whatever_happens(changes: list[tuple[str, str, Any]]) -> None:
     """What the operator does per change is what it would do if it looked at everything each time."""
     kept, fresh = _Operator(memos=True), _Operator(memos=False)
-    world: dict[str, Route] = {}
-    secrets, generations = dict(SECRETS), {}
-    for kind, name, value in changes:
-        if kind == "secret":
-            secrets.pop(("ai", name), None)
-            if value:
-                secrets["ai", name] = {"api_key": Sealed(value)}
-        elif kind == "delete":
-            world.pop(f"ai/{name}", None)
-        else:
-            generations[name] = generations.get(name, 0) + 1
-            world[f"ai/{name}"] = make.route(name, *value["backends"], created=value["created"], meta={"generation": generations[name]}, **value["spec"])
+    for world, secrets in worlds(changes):
         assert kept.turn(world, secrets) == fresh.turn(world, secrets)
 
 

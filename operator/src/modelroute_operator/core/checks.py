@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from modelroute_operator.core import questions
+from modelroute_operator.core import ollama, questions
 from modelroute_operator.core.conditions import Problem, Reason
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.modelroute import ModelRouteSpec
 from modelroute_operator.core.snapshot import Release, Route
 
-OLLAMA = frozenset({"ollama", "ollama_chat"})
 RE_EMBEDDED = "modelroute.dev/re-embedded"
 """Annotation: comma-separated aliases whose vectors the user has made anew."""
 
@@ -100,7 +99,7 @@ def ollama_has_no_server(at: Local) -> Problem | None:
     """An Ollama backend whose server nobody named; LiteLLM would start one of its own."""
     for backend in at.spec.backends:
         named = backend.api_base or "api_base" in at.credentials.get(backend.name, {}) or at.release.ollama_api_base
-        if backend.provider in OLLAMA and not named:
+        if backend.provider in ollama.PROVIDERS and not named:
             return Problem(
                 reason=Reason.INVALID_SPEC,
                 message=f"backend {backend.name}: no Ollama server is known; set apiBase, a credentialsSecretRef with OLLAMA_API_BASE, or the chart's ollama.externalUrl",

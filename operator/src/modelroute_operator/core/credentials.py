@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelroute_operator.core import ollama
 from modelroute_operator.core.conditions import Problem, Reason
 from modelroute_operator.core.modelroute import SECRET_PARAMS, Backend
 from modelroute_operator.core.sealed import Sealed
@@ -60,7 +61,7 @@ OTHER_NAMES = {
 }
 """Of those, the names that LiteLLM spells differently."""
 SYNONYMS = {"base_url": "api_base", "token": "api_key", "api_token": "api_key", "organization_id": "organization"}
-KEYLESS = frozenset({"ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile", "xinference", "docker_model_runner", "vllm", *FAMILIES["AWS_"], *FAMILIES["VERTEX"]})
+KEYLESS = frozenset({*ollama.PROVIDERS, "hosted_vllm", "lm_studio", "llamafile", "xinference", "docker_model_runner", "vllm", *FAMILIES["AWS_"], *FAMILIES["VERTEX"]})
 """Providers that work without an api_key: local servers, and clouds with their own identity."""
 
 

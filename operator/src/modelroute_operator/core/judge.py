@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelroute_operator.core import checks, credentials, pulls, questions
+from modelroute_operator.core import checks, credentials, ollama, pulls, questions
 from modelroute_operator.core.checks import Claim, Local
 from modelroute_operator.core.conditions import Condition, Problem, Reason
 from modelroute_operator.core.credentials import Credentials
@@ -122,7 +122,7 @@ def _mode(route: Route, spec: ModelRouteSpec, snapshot: Snapshot) -> str:
     backend = spec.backends[0]
     known = snapshot.cost_map.of(backend.provider, questions.model_of(backend, route.model_name))
     facts = _facts(route, snapshot).get(backend.name)
-    if backend.provider in pulls.PROVIDERS:
+    if backend.provider in ollama.PROVIDERS:
         # The cost map has most of Ollama's models as "completion"; Ollama chats with all that do not embed.
         embeds = facts.embedding if facts else known.mode == "embedding"
         return spec.mode or ("embedding" if embeds else "chat")

@@ -28,7 +28,7 @@ RECENT_LIMIT = 48 * 1024
 MAX_SHARDS = 32
 """As many as the chart mounts and its Role names (a chart test compares)."""
 SHARD_TARGET = 96 * 1024
-"""Bytes a shard should stay under: a change transfers one shard to every replica."""
+"""Bytes a shard should stay under: what every replica reads anew when recent lines move into it."""
 SHARD_LIMIT = 512 * 1024
 """Bytes a shard must stay under; with the index and metadata far from the 1 MiB the API server takes."""
 CREDENTIALS_LIMIT = 700 * 1024
@@ -80,11 +80,11 @@ def shard_file(number: int) -> str:
 
 def shards_needed(size: int, before: int) -> int:
     """How many shards `size` bytes need: one (in the index's ConfigMap), or a power of two. Shrinks late, so that it does not flap."""
-    count = 1 if size <= INLINE_LIMIT else 2
-    while count > 1 and size > count * SHARD_TARGET and count < MAX_SHARDS:
-        count *= 2
-    if count == 1:
+    if size <= INLINE_LIMIT:
         return 2 if before == 2 and size > INLINE_LIMIT // 4 else 1
+    count = 2
+    while size > count * SHARD_TARGET and count < MAX_SHARDS:
+        count *= 2
     return before if count < before <= count * 2 and before <= MAX_SHARDS else count
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from modelroute_operator.core.conditions import Reason
 
+PROVIDERS = frozenset({"ollama", "ollama_chat"})
+"""LiteLLM's names of Ollama: both reach the same servers."""
 LIBRARY = "registry.ollama.ai"
 """Where Ollama pulls from unless the name says otherwise."""
 _SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelroute_operator.core import questions
+from modelroute_operator.core import ollama, questions
 from modelroute_operator.core.modelroute import REFUSED_PARAMS, Backend, FunctionCalling
 from modelroute_operator.core.routes import Served
 from modelroute_operator.core.snapshot import Release
@@ -26,7 +26,7 @@ def seconds(duration: str) -> float:
 def litellm_model(backend: Backend, model_name: str, mode: str) -> str:
     """LiteLLM's name of the upstream model. Ollama chats natively (tools included) as ollama_chat, and embeds as ollama."""
     provider = backend.provider
-    if provider in {"ollama", "ollama_chat"}:
+    if provider in ollama.PROVIDERS:
         provider = "ollama_chat" if mode in {"chat", "responses"} else "ollama"
     return f"{provider}/{questions.upstream(backend, model_name)}"
 
@@ -84,11 +84,10 @@ def _share(params: Mapping[str, Any], count: int) -> dict[str, Any]:
 def _params(served: Served, backend: Backend, release: Release, keys: Mapping[str, str]) -> dict[str, Any]:
     route, spec, mode = served.claim.route, served.claim.spec, served.claim.mode
     model = litellm_model(backend, route.model_name, mode)
-    ollama = model.startswith(("ollama/", "ollama_chat/"))
     limits = backend.limits
     ours: dict[str, Any] = {
         "model": model,
-        "api_base": backend.api_base or (release.ollama_api_base if ollama and "api_base" not in keys else None),
+        "api_base": backend.api_base or (release.ollama_api_base if backend.provider in ollama.PROVIDERS and "api_base" not in keys else None),
         "api_version": backend.api_version,
         "timeout": seconds(backend.timeout) if backend.timeout else None,
         "weight": backend.weight if len(spec.backends) > 1 else None,

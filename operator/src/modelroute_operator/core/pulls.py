@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from modelroute_operator.core.conditions import Reason
-from modelroute_operator.core.ollama import Failure, Ollama, Pull, Replica, full_name, key_of, registry_of
+from modelroute_operator.core.ollama import PROVIDERS, Failure, Ollama, Pull, Replica, full_name, key_of, registry_of
 from modelroute_operator.core.snapshot import Route
 
-PROVIDERS = frozenset({"ollama", "ollama_chat"})
 AT_ONCE = 2
 """Pulls under way on one replica; Ollama itself fetches parts of one blob side by side."""
 FIRST_BACKOFF, LAST_BACKOFF = 5.0, 300.0

@@ -83,9 +83,10 @@ class Memo:
     def resolve(self, snapshot: Snapshot) -> Resolution:
         """The verdict on the snapshot. A route or Secret that is the same object as last time counts as unchanged."""
         changed, rotated = self._what_changed(snapshot)
-        changed |= self._moved(snapshot.ollama)
-        watched = frozenset(self._uses if snapshot.ollama != self._ollama else ())
-        self._ollama = snapshot.ollama
+        watched: frozenset[str] = frozenset()
+        if snapshot.ollama != self._ollama:
+            changed |= self._moved(snapshot.ollama)
+            watched, self._ollama = frozenset(self._uses), snapshot.ollama
         names = {name for key in changed for name in self._forget(key)}
         for key in changed & snapshot.routes.keys():
             names.update(self._learn(snapshot.routes[key], snapshot))
@@ -127,8 +128,6 @@ class Memo:
 
     def _moved(self, ollama: Ollama) -> set[str]:
         """The routes one of whose models is on other replicas than it was, or is known to do other things."""
-        if ollama == self._ollama:
-            return set()
         return {key for key, uses in self._uses.items() if any(ollama.view(use.model) != self._ollama.view(use.model) for use in uses)}
 
     def _forget(self, key: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Values:
     def update(self, rotated: set[SecretId], snapshot: Snapshot) -> None:
         """Looks up again what changed: by its route, or in its Secret."""
         if rotated:
-            self._stale |= {key for key, users in self._needed.items() if any(source and source[0] in rotated for source in users.values())}
+            self._stale |= {key for key in self._needed if (source := self._source(key)) and source[0] in rotated}
         found = {key: self._value(key, snapshot) for key in self._stale}
         self._stale = set()
         different = {key: value for key, value in found.items() if self.now.get(key) != value}
@@ -48,7 +48,10 @@ class Values:
         if not users:
             self._needed.pop(key, None)
             return None
-        for source in users.values():
-            if source and (value := snapshot.secrets.get(source[0], {}).get(source[1])):
-                return value
-        return snapshot.published.credentials[key]
+        source = self._source(key)
+        value = snapshot.secrets.get(source[0], {}).get(source[1]) if source else None
+        return value or snapshot.published.credentials[key]
+
+    def _source(self, key: str) -> Source | None:
+        """Where the value comes from: all that have a source have the same, for the key is made of it."""
+        return next((source for source in self._needed[key].values() if source), None)

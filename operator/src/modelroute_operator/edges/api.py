@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import aiohttp
 from kubernetes.aio import client, config
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -21,6 +22,15 @@ class ApiError(Exception):
         """Keeps the status beside the sentence."""
         super().__init__(message)
         self.status = status
+
+
+FAILURES = (ApiError, aiohttp.ClientError, TimeoutError, OSError)
+"""What a request may raise: it is tried again."""
+
+
+def cause(error: BaseException) -> str:
+    """Why, in words: a time-out has none of its own."""
+    return str(error) or type(error).__name__
 
 
 class Api:

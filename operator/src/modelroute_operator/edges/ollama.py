@@ -13,6 +13,7 @@ from typing import Any
 from modelroute_operator.core import pulls
 from modelroute_operator.core.ollama import Failure, Held, Ollama, Pull, Replica, key_of, registry_of
 from modelroute_operator.core.pulls import Use
+from modelroute_operator.edges.api import cause
 from modelroute_operator.edges.ollama_api import FAULTS, OllamaApi
 
 logger = logging.getLogger("modelroute.ollama")
@@ -209,7 +210,7 @@ class OllamaServers:
                 await asyncio.sleep(0)  # here it ends if that has cancelled it
             listed = await self._list(pod)
         except FAULTS as error:
-            said = str(error) or type(error).__name__
+            said = cause(error)
             pod.failures[key] = pulls.failed(self._replica(name), key, said, time.monotonic())
             logger.warning("%s could not be pulled onto %s: %s", want.model, name, said)
             return
@@ -237,7 +238,7 @@ class OllamaServers:
             await self._api.delete(pod.url, key)
             pod.models = await self._list(pod)
         except FAULTS as error:
-            logger.warning("%s could not be deleted from %s: %s; it is tried again", key, name, error or type(error).__name__)
+            logger.warning("%s could not be deleted from %s: %s; it is tried again", key, name, cause(error))
             return
         if all(key not in (other.models or {}) for other in self._pods.values()):
             self._remembered.discard(key)
@@ -251,7 +252,7 @@ class OllamaServers:
             try:
                 models, trouble, pause = await self._list(pod), "", LOOK_SECONDS
             except FAULTS as error:
-                models, trouble, pause = pod.models, f"it does not answer ({error or type(error).__name__})", RETRY_SECONDS
+                models, trouble, pause = pod.models, f"it does not answer ({cause(error)})", RETRY_SECONDS
                 if pod.trouble != trouble:
                     logger.warning("Ollama replica %s: %s; asked again every %.0f s", name, trouble, RETRY_SECONDS)
             pod.heard.set()

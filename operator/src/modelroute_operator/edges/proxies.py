@@ -13,6 +13,7 @@ import aiohttp
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Proxy
+from modelroute_operator.edges.api import cause
 
 logger = logging.getLogger("modelroute.proxies")
 PORT = 4000
@@ -79,7 +80,7 @@ class Proxies:
                 report = await self._ask(pod.address, version)
             except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
                 if not said:
-                    logger.warning("proxy %s does not answer %s; asked again until it does: %s", name, "/modelroutes/status", error or type(error).__name__)
+                    logger.warning("proxy %s does not answer %s; asked again until it does: %s", name, "/modelroutes/status", cause(error))
                     said = True
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, LAST_BACKOFF)

@@ -9,14 +9,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-import aiohttp
-
 from modelroute_operator.core import objects, plan, proxy_config, pulls, routes, status
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
 from modelroute_operator.core.snapshot import Published, Release, Route, Snapshot
-from modelroute_operator.edges.api import ApiError
+from modelroute_operator.edges.api import FAILURES, cause
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.ollama import OllamaServers
 from modelroute_operator.edges.proxies import Proxies
@@ -64,8 +62,8 @@ class Reconciler:
             self._world.dirty.clear()
             try:
                 await self._once()
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError, objects.FullError) as error:
-                self._say(f"could not bring the configuration up to date: {error or type(error).__name__}; the proxies keep the one they have, and it is tried again")
+            except (*FAILURES, objects.FullError) as error:
+                self._say(f"could not bring the configuration up to date: {cause(error)}; the proxies keep the one they have, and it is tried again")
                 self._world.touch()
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, LAST_BACKOFF)
@@ -143,12 +141,12 @@ class Reconciler:
             key=self._release.digest_key,
             memo=self._objects_memo,
         )
+        # Noted before it is written: a proxy may confirm before the last write has returned.
+        self._note(desired, lines)
         writes = plan.writes(desired, self._world.observed())
         if writes:
             started = time.monotonic()
             self._recent.append(started)
-            # Noted first: a proxy may confirm before the last write has returned.
-            self._note(desired, lines)
             self._world.expected = plan.Observed(config_maps=desired.config_maps, credentials=desired.credentials)
             await self._cluster.write(writes)
             self._world.config_maps = {name: dict(data) for name, data in desired.config_maps.items()}
@@ -160,8 +158,6 @@ class Reconciler:
                 len(writes.config_maps) + (writes.credentials is not None),
                 1000 * (time.monotonic() - started),
             )
-        else:
-            self._note(desired, lines)
         self._published = Published(shard_count=desired.shard_count, lines=lines, credentials=desired.credentials, vectors=resolution.vectors)
 
     def _note(self, desired: objects.Objects, lines: Mapping[str, str]) -> None:

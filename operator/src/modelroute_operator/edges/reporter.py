@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-
-import aiohttp
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from modelroute_operator.core.snapshot import Route
 from modelroute_operator.core.status import Event, Report
-from modelroute_operator.edges.api import ApiError
+from modelroute_operator.edges.api import FAILURES, cause
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.world import World
 
@@ -53,8 +52,8 @@ class Reporter:
         """Posts one Event that belongs to no status."""
         self._start(self._post(route, (event,)))
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -71,9 +70,9 @@ class Reporter:
     async def _write(self, report: Report) -> None:
         try:
             body = await self._cluster.report(report.route, report.status)
-        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except FAILURES as error:
             if not self._said:
-                logger.error("could not write the status of ModelRoute %s: %s; it is tried again", report.route.key, error or type(error).__name__)
+                logger.error("could not write the status of ModelRoute %s: %s; it is tried again", report.route.key, cause(error))
                 self._said = True
             await asyncio.sleep(RETRY_SECONDS)
             self._waiting.setdefault(report.route.key, report)
@@ -91,5 +90,5 @@ class Reporter:
             try:
                 async with self._gate:
                     await self._cluster.tell(route, event)
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                logger.warning("could not post an Event for ModelRoute %s: %s", route.key, error or type(error).__name__)
+            except FAILURES as error:
+                logger.warning("could not post an Event for ModelRoute %s: %s", route.key, cause(error))

@@ -8,14 +8,13 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import kopf
 
 from modelroute_operator.core.ollama import bytes_of
 from modelroute_operator.core.sealed import Sealed
 from modelroute_operator.core.snapshot import Release
 from modelroute_operator.edges import handlers, settings, telemetry
-from modelroute_operator.edges.api import ApiError, Json, connect
+from modelroute_operator.edges.api import FAILURES, Json, cause, connect
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.ollama import OllamaServers
 from modelroute_operator.edges.proxies import Proxies
@@ -108,8 +107,8 @@ async def _begin(world: World, cluster: Cluster) -> tuple[Sealed, list[Json]]:
             for body in await cluster.routes():
                 world.saw_route(body)
             pods = await cluster.pods()
-        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            sentence = f"cannot start yet: {error or type(error).__name__}; tried again every {RETRY_SECONDS:.0f} s"
+        except FAILURES as error:
+            sentence = f"cannot start yet: {cause(error)}; tried again every {RETRY_SECONDS:.0f} s"
             if sentence != said:
                 logger.error("%s", sentence)
                 said = sentence
@@ -127,8 +126,8 @@ async def _resync(world: World, cluster: Cluster) -> None:
         known = set(world.routes)
         try:
             bodies = await cluster.routes()
-        except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            logger.warning("could not list the ModelRoutes: %s", error or type(error).__name__)
+        except FAILURES as error:
+            logger.warning("could not list the ModelRoutes: %s", cause(error))
             continue
         listed = {f"{b['metadata']['namespace']}/{b['metadata']['name']}" for b in bodies}
         for key in known - listed:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from modelroute_operator.core import objects, proxy_config, routes, status
+from modelroute_operator.core import judge, objects, proxy_config, routes, status
 from modelroute_operator.core.conditions import Condition, Reason
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
@@ -109,12 +109,7 @@ class Standalone:
 
     def _secrets(self, found: Manifests) -> dict[SecretId, Mapping[str, Sealed]]:
         environment = {key: Sealed(value) for key, value in self._options.environment.items()}
-        referred = {
-            (route.namespace, ref.name): environment
-            for route in found.routes.values()
-            for backend in (route.spec.backends if route.spec else ())
-            if (ref := backend.credentials_secret_ref or backend.api_key_secret_ref)
-        }
+        referred = {name: environment for route in found.routes.values() for name in judge.secrets_of(route)}
         return {**referred, **found.secrets}
 
     def _write(self, found: Manifests) -> Resolution:

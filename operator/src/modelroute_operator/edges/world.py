@@ -110,14 +110,12 @@ class World:
         """A managed ConfigMap as stored; None: it is gone."""
         if data == self.config_maps.get(name):
             return
-        if data is not None and data == self.expected.config_maps.get(name):
-            self.config_maps[name] = dict(data)
-            return
         if data is None:
             self.config_maps.pop(name, None)
         else:
             self.config_maps[name] = dict(data)
-        self.touch()
+        if data is None or data != self.expected.config_maps.get(name):
+            self.touch()
 
     def saw_credentials(self, data: Mapping[str, Sealed] | None) -> None:
         """The managed Secret as stored."""
