@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from modelroute_operator.core import sealed
+from modelroute_operator.core.delta import take_over
 from modelroute_operator.core.sealed import Sealed
 
 INDEX = "index.json"
@@ -93,7 +94,7 @@ class Memo:
 
     def __init__(self) -> None:
         """Nothing is laid out."""
-        self._lines: Mapping[str, str] = {}
+        self._lines: dict[str, str] = {}
         self._size = 0
         self._shards: list[dict[str, str]] = []
         self._recent: dict[str, str | None] = {}
@@ -109,13 +110,13 @@ class Memo:
         self._recent = {key: None if line == "null" else line for key, line in recent.items()}
         lines = {key: line for shard in self._shards for key, line in shard.items()} | self._recent
         kept = {key: line for key, line in lines.items() if line is not None}
-        self._lines, self._size = kept, sum(_length(key, line) for key, line in kept.items())
+        self._lines, self._size = dict(kept), sum(_length(key, line) for key, line in kept.items())
         self.texts, self.digests = dict(texts), {file: text_digest(text) for file, text in texts.items()}
         return kept
 
-    def lay_out(self, lines: Mapping[str, str], before: int) -> None:
-        """Brings `texts` and `digests` up to date. `before`: shards in use now."""
-        changed = self._changed(lines)
+    def lay_out(self, lines: Mapping[str, str], before: int, changed: Collection[str] | None = None) -> None:
+        """Brings `texts` and `digests` up to date. `before`: shards in use now; `changed`: lines that may differ from the last ones, None: any."""
+        changed = self._take_over(lines, changed)
         count = shards_needed(self._size, before)
         if count != len(self._shards):
             self._shards, self._recent, self.texts, self.digests = [{} for _ in range(count)], {}, {}, {}
@@ -135,16 +136,12 @@ class Memo:
             if changed or RECENT not in self.texts:
                 self._write(RECENT, {key: line or "null" for key, line in self._recent.items()})
 
-    def _changed(self, lines: Mapping[str, str]) -> list[str]:
-        """The keys whose lines are others than last time, or are gone."""
-        old = self._lines
-        changed = [key for key, line in lines.items() if (known := old.get(key)) is not line and known != line]
-        if len(old) + sum(key not in old for key in changed) != len(lines):
-            changed += old.keys() - lines.keys()
-        for key in changed:
-            self._size += (_length(key, lines[key]) if key in lines else 0) - (_length(key, old[key]) if key in old else 0)
-        self._lines = lines
-        return changed
+    def _take_over(self, lines: Mapping[str, str], keys: Iterable[str] | None) -> Collection[str]:
+        """Those of the keys whose lines are others than last time, or are gone."""
+        before = take_over(self._lines, lines, keys)
+        for key, old in before.items():
+            self._size += (_length(key, lines[key]) if key in lines else 0) - (_length(key, old) if old is not None else 0)
+        return before.keys()
 
     def _move(self, lines: Mapping[str, str | None], numbers: Iterable[int]) -> None:
         """Puts lines into their shards, and writes those shards."""
@@ -183,8 +180,18 @@ def _length(key: str, line: str) -> int:
     return len(key) + len(line) + 8
 
 
-def of(lines: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Mapping[str, str], *, name: str, before: int, key: Sealed, memo: Memo | None = None) -> Objects:
-    """Lays the lines out. `name`: ConfigMap of the index; `before`: shards in use now; `key`: keys the credentials' digest.
+def of(
+    lines: Mapping[str, str],
+    credentials: Mapping[str, Sealed],
+    vectors: Mapping[str, str],
+    *,
+    name: str,
+    before: int,
+    key: Sealed,
+    memo: Memo | None = None,
+    changed: Collection[str] | None = None,
+) -> Objects:
+    """Lays the lines out. `name`: ConfigMap of the index; `before`: shards in use now; `key`: keys the credentials' digest; `changed`: as in Memo.lay_out.
 
     Raises:
         FullError: more routes or credentials than the objects can hold.
@@ -192,7 +199,7 @@ def of(lines: Mapping[str, str], credentials: Mapping[str, Sealed], vectors: Map
     """
     memo = memo or Memo()
     sealed_as = memo.seal(credentials, key)
-    memo.lay_out(lines, before)
+    memo.lay_out(lines, before, changed)
     largest = max(len(text) for text in memo.texts.values())  # ASCII: json.dumps escapes the rest
     if largest > SHARD_LIMIT:
         raise FullError(

@@ -36,8 +36,9 @@ def writes(desired: Objects, observed: Observed) -> Writes:
     """Compares, and orders: values before the lines that need them, shards before the index that names them."""
     changed = [name for name, data in desired.config_maps.items() if observed.config_maps.get(name) != data]
     changed.sort(key=lambda name: (name == desired.index, name))
+    same = observed.credentials is desired.credentials or observed.credentials == desired.credentials
     return Writes(
-        credentials=desired.credentials if observed.credentials != desired.credentials else None,
+        credentials=None if same else desired.credentials,
         config_maps=tuple((name, desired.config_maps[name]) for name in changed),
         deletions=tuple(sorted(observed.config_maps.keys() - desired.config_maps.keys())),
     )

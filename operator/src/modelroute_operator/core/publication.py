@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from modelroute_operator.core.delta import take_over
 
 REMEMBERED = 4096
 """Digests kept; a proxy that serves an older one counts as serving nothing known."""
@@ -14,22 +16,23 @@ class History:
     def __init__(self) -> None:
         """Starts with no publication."""
         self.sequence = 0
-        self._lines: Mapping[str, str] = {}
+        self._lines: dict[str, str] = {}
         self._since: dict[str, int] = {}
         self._of_digest: dict[str, int] = {}
 
-    def publish(self, digest: str, lines: Mapping[str, str]) -> int:
-        """Notes what the managed objects now hold. Returns the publication's number; publishing the same again changes nothing."""
+    def publish(self, digest: str, lines: Mapping[str, str], changed: Collection[str] | None = None) -> int:
+        """Notes what the managed objects now hold. Returns the publication's number; publishing the same again changes nothing.
+
+        `changed`: the lines that may differ from the last publication's; None: any.
+        """
         if self.sequence and self._of_digest.get(digest) == self.sequence:
             return self.sequence
         self.sequence += 1
-        before = self._lines
-        for key, line in lines.items():
-            if (known := before.get(key)) is not line and known != line:
+        for key in take_over(self._lines, lines, changed):
+            if key in lines:
                 self._since[key] = self.sequence
-        for key in before.keys() - lines.keys() if len(self._since) != len(lines) else ():
-            del self._since[key]
-        self._lines = lines
+            else:
+                del self._since[key]
         self._of_digest.pop(digest, None)
         self._of_digest[digest] = self.sequence
         if len(self._of_digest) > REMEMBERED:

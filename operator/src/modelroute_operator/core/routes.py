@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from modelroute_operator.core import checks, credentials, judge, pulls, questions
 from modelroute_operator.core.checks import Claim
 from modelroute_operator.core.conditions import Problem
+from modelroute_operator.core.delta import take_over
 from modelroute_operator.core.judge import Judged
 from modelroute_operator.core.names import Names
 from modelroute_operator.core.ollama import Ollama
 from modelroute_operator.core.pulls import Use
 from modelroute_operator.core.sealed import Sealed
-from modelroute_operator.core.snapshot import Release, Route, SecretId, Secrets, Snapshot
+from modelroute_operator.core.snapshot import Release, Route, SecretId, Snapshot
 from modelroute_operator.core.values import Values
 
 
@@ -29,8 +30,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """The verdict on every route this release covers."""
+    """The verdict on every route this release covers. Its mappings are the memo's own: they hold until its next resolution."""
 
+    routes: Mapping[str, Route]
+    """All routes as they were when this was decided."""
     covered: Mapping[str, Judged]
     """The routes this operator reports on."""
     served: Mapping[str, Served]
@@ -41,7 +44,7 @@ class Resolution:
     """Alias → embedding model: what was known, and what is new."""
     claimed_elsewhere: Mapping[str, str]
     """Routes that another release serves, and this one would cover: key → that release."""
-    released: frozenset[str]
+    released: Collection[str]
     """Routes whose status says that this release serves them, which it does no longer."""
     uses: tuple[Use, ...]
     """The models that all routes want on the chart's own Ollama."""
@@ -63,8 +66,8 @@ class Memo:
 
     def __init__(self) -> None:
         """Knows nothing, so that everything is new."""
-        self._routes: Mapping[str, Route] = {}
-        self._secrets: Secrets = {}
+        self._routes: dict[str, Route] = {}
+        self._secrets: dict[SecretId, Mapping[str, Sealed]] = {}
         self._judged: dict[str, Judged] = {}
         self._served: dict[str, Served] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -88,8 +91,8 @@ class Memo:
             changed |= self._moved(snapshot.ollama)
             watched, self._ollama = frozenset(self._uses), snapshot.ollama
         names = {name for key in changed for name in self._forget(key)}
-        for key in changed & snapshot.routes.keys():
-            names.update(self._learn(snapshot.routes[key], snapshot))
+        for key in changed & self._routes.keys():
+            names.update(self._learn(self._routes[key], snapshot))
         decided, reached = self._names.settle(names, self._judged, snapshot.published.vectors)
         touched = changed | decided | {key for name in reached for key in self._fallers.get(name, ())}
         for key in touched:
@@ -99,32 +102,32 @@ class Memo:
             self._users = frozenset(self._uses)
             self._wishes = tuple(replace(use, active=use.active and key in self._served) for key, uses in sorted(self._uses.items()) for use in uses)
         return Resolution(
-            covered=dict(self._judged),
-            served=dict(self._served),
-            problems=dict(self._problems),
+            routes=self._routes,
+            covered=self._judged,
+            served=self._served,
+            problems=self._problems,
             credentials=self._values.now,
             vectors={**snapshot.published.vectors, **self._names.vectors},
-            claimed_elsewhere=dict(self._elsewhere),
-            released=frozenset(self._released),
+            claimed_elsewhere=self._elsewhere,
+            released=self._released,
             uses=self._wishes,
             watched=watched & self._judged.keys(),
-            leaving=dict(self._leaving),
+            leaving=self._leaving,
             touched=frozenset(touched),
         )
 
     def _what_changed(self, snapshot: Snapshot) -> tuple[set[str], set[SecretId]]:
         """The routes to judge again, and the Secrets that are not what they were."""
-        routes, secrets = snapshot.routes, snapshot.secrets
-        changed = {key for key, route in routes.items() if self._routes.get(key) is not route} | (self._routes.keys() - routes.keys())
-        rotated = {name for name in secrets.keys() | self._secrets.keys() if self._secrets.get(name) is not secrets.get(name)}
-        for name in rotated:
-            if credentials.shape(self._secrets.get(name)) != credentials.shape(secrets.get(name)):
+        hint = snapshot.changes
+        changed = set(take_over(self._routes, snapshot.routes, hint.routes if hint else None))
+        before = take_over(self._secrets, snapshot.secrets, hint.secrets if hint else None)
+        for name, data in before.items():
+            if credentials.shape(data) != credentials.shape(snapshot.secrets.get(name)):
                 changed |= self._readers.get(name, set())
-        self._routes, self._secrets = routes, secrets
         # Without its Secret a route lives on what is published of it, which changes.
         published = snapshot.published.lines
         changed |= {key for key in self._lacking if key in published or not any(p.costs_route for p in self._judged[key].problems)}
-        return changed, rotated
+        return changed, set(before)
 
     def _moved(self, ollama: Ollama) -> set[str]:
         """The routes one of whose models is on other replicas than it was, or is known to do other things."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,8 +93,16 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What may be other than it was: so that a change costs itself, whatever number of routes there are."""
+
+    routes: Collection[str] = ()
+    secrets: Collection[SecretId] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything at once, the clock included."""
+    """Everything at once, the clock included. Its mappings are the world's own, so it holds for one decision."""
 
     now: str
     release: Release
@@ -107,3 +115,5 @@ class Snapshot:
     proxies: tuple[Proxy, ...] = ()
     ollama: Ollama = field(default_factory=Ollama)
     """The chart's own Ollama servers."""
+    changes: Changes | None = None
+    """Since the last snapshot that was resolved with the same memo; None: anything may have changed."""

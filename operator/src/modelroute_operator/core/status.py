@@ -74,9 +74,9 @@ def of(snapshot: Snapshot, resolution: Resolution, history: History, *, settled:
     within milliseconds, and a status that says Pending first would cost every change a second write.
     """
     memo, held_back = memo or Memo(), False
-    reports = [Report(route=snapshot.routes[key], status={}, events=()) for key in sorted(resolution.released) if snapshot.statuses.get(key)]
+    reports = [Report(route=resolution.routes[key], status={}, events=()) for key in sorted(resolution.released) if snapshot.statuses.get(key)]
     for key in memo.worth_a_look(touched, snapshot.proxies, resolution.covered):
-        route, problems, stored = snapshot.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
+        route, problems, stored = resolution.routes[key], resolution.problems.get(key, ()), snapshot.statuses.get(key, {})
         since = history.since(key) if key in resolution.served else None
         was_true = _was_confirmed(stored, history.line(key))
         judged = resolution.covered[key]

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ STATUS_FIELDS = tuple(field.alias or name for name, field in ModelRouteStatus.mo
 """A report is the whole status: what it does not say is taken away."""
 RELEASE_LABEL = "modelroute.dev/release"
 """Not app.kubernetes.io/instance: Argo CD takes that for its own mark, and would prune what it did not install."""
+PAGE = 500
+"""Objects in one answer to a list."""
 MASTER_KEYS = ("LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "MODELROUTE_STATUS_TOKEN")
 
 
@@ -97,13 +99,18 @@ class Cluster:
         stored = {item["metadata"]["name"]: item.get("data") or {} for item in maps["items"]}
         return stored, None if secret is None else texts(secret.get("data") or {})
 
-    async def routes(self) -> list[Json]:
-        """Every ModelRoute in the watched namespaces."""
-        found: list[Json] = []
+    async def routes(self) -> AsyncIterator[Json]:
+        """Every ModelRoute in the watched namespaces, read page by page: all at once, 10,000 are 30 MB of JSON."""
         spaces = [""] if self.settings.everywhere else [f"/namespaces/{n}" for n in self.settings.namespaces]
         for space in spaces:
-            found += (await self.api.call("GET", f"/apis/{GROUP}/{VERSION}{space}/{PLURAL}", seconds=120))["items"]
-        return found
+            query: dict[str, Any] = {"limit": str(PAGE)}
+            while True:
+                page = await self.api.call("GET", f"/apis/{GROUP}/{VERSION}{space}/{PLURAL}", seconds=120, **query)
+                for body in page["items"]:
+                    yield body
+                if not (more := page["metadata"].get("continue")):
+                    break
+                query["continue"] = more
 
     @property
     def pod_selector(self) -> str:

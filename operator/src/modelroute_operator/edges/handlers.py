@@ -13,8 +13,10 @@ from typing import Any
 import kopf
 
 from modelroute_operator.core.modelroute import GROUP, PLURAL, VERSION
-from modelroute_operator.edges.cluster import Cluster
+from modelroute_operator.edges.cluster import PAGE, Cluster
 from modelroute_operator.edges.world import World, texts
+
+IDLE_WORKER_SECONDS = 0.2
 
 
 def of_users(world: World) -> kopf.OperatorRegistry:
@@ -83,4 +85,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False  # Events are the core's to decide.
     settings.scanning.disabled = True  # Namespaces are given; no right to list CRDs is needed.
     settings.peering.standalone = True
+    # What kopf holds of many objects while it starts: pages instead of all, and each no longer than it is looked at.
+    settings.watching.chunk_size = PAGE
+    settings.queueing.idle_timeout = IDLE_WORKER_SECONDS
     return settings

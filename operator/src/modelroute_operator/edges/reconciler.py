@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import replace
 
 from modelroute_operator.core import objects, plan, proxy_config, pulls, routes, status
 from modelroute_operator.core.cost_map import CostMap
+from modelroute_operator.core.delta import take_over
 from modelroute_operator.core.publication import History
 from modelroute_operator.core.routes import Resolution
-from modelroute_operator.core.snapshot import Published, Release, Route, Snapshot
+from modelroute_operator.core.snapshot import Changes, Published, Release, Snapshot
 from modelroute_operator.edges.api import FAILURES, cause
 from modelroute_operator.edges.cluster import Cluster
 from modelroute_operator.edges.ollama import OllamaServers
@@ -43,8 +42,11 @@ class Reconciler:
         self._routes_memo, self._objects_memo, self._status_memo, self._history = routes.Memo(), objects.Memo(), status.Memo(), History()
         self._touched: set[str] = set()
         self._lines: dict[str, str] = {}
-        self._decided: tuple[Mapping[str, Route], Resolution] | None = None
-        """The routes as they were when last decided, and the verdict: a status speaks of these, whatever came since."""
+        self._written: dict[str, str] = {}
+        self._unpublished: set[str] | None = None
+        """Routes whose lines may differ from those published; None: any may."""
+        self._decided: Resolution | None = None
+        """The last verdict: a status speaks of the routes as they were then, whatever came since."""
         self._published = Published()
         self._published_at: dict[int, float] = {}
         self._recent: deque[float] = deque(maxlen=BURST)
@@ -64,7 +66,8 @@ class Reconciler:
                 await self._once()
             except (*FAILURES, objects.FullError) as error:
                 self._say(f"could not bring the configuration up to date: {cause(error)}; the proxies keep the one they have, and it is tried again")
-                self._world.touch()
+                self._world.doubt()
+                self._unpublished = None
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, LAST_BACKOFF)
             else:
@@ -93,23 +96,23 @@ class Reconciler:
     async def _once(self) -> None:
         changed, self._world.changed = self._world.changed, False
         if not changed and self._decided:
-            self._report(*self._decided)
+            self._report(self._decided)
             return
         await self._look_up_secrets()
-        snapshot = self._snapshot()
-        resolution = routes.resolve(snapshot, self._routes_memo)
+        snapshot = self._snapshot(self._world.changes())
+        resolution = self._decided = routes.resolve(snapshot, self._routes_memo)
         self._touched |= resolution.touched | resolution.watched
-        self._decided = (snapshot.routes, resolution)
-        lines = self._render(resolution)
-        await self._publish(lines, resolution)
+        self._render(resolution)
+        await self._publish(resolution)
         if self._ollama:
             self._ollama.want(resolution.uses)
-        self._report(snapshot.routes, resolution)
-        for route, present in pulls.finalizers(snapshot.routes, resolution.uses, resolution.leaving, snapshot.ollama):
+        self._report(resolution)
+        for route, present in pulls.finalizers(resolution.routes, resolution.uses, resolution.leaving, snapshot.ollama):
             await self._cluster.hold(route, present=present)
 
-    def _snapshot(self) -> Snapshot:
-        return self._world.snapshot(self._release, self._cost_map, self._published, self._proxies.reports(self._history), self._ollama.state() if self._ollama else None)
+    def _snapshot(self, changes: Changes | None = None) -> Snapshot:
+        ollama = self._ollama.state() if self._ollama else None
+        return self._world.snapshot(self._release, self._cost_map, self._published, self._proxies.reports(self._history), ollama, changes)
 
     async def _look_up_secrets(self) -> None:
         gate = asyncio.Semaphore(LOOKUPS_AT_ONCE)
@@ -120,29 +123,29 @@ class Reconciler:
 
         await asyncio.gather(*(look_up(name) for name in self._world.wanted_secrets()))
 
-    def _render(self, resolution: Resolution) -> dict[str, str]:
+    def _render(self, resolution: Resolution) -> None:
         """Each served route's line; what was not looked at again keeps its text."""
         for key in resolution.touched:
             if served := resolution.served.get(key):
-                line = proxy_config.line(served, self._release)
-                if self._lines.get(key) != line:
-                    self._lines[key] = line
+                self._lines[key] = proxy_config.line(served, self._release)
             else:
                 self._lines.pop(key, None)
-        return dict(self._lines)
+        if self._unpublished is not None:
+            self._unpublished |= resolution.touched
 
-    async def _publish(self, lines: Mapping[str, str], resolution: Resolution) -> None:
+    async def _publish(self, resolution: Resolution) -> None:
         desired = objects.of(
-            lines,
+            self._lines,
             resolution.credentials,
             resolution.vectors,
             name=self._cluster.index_name,
             before=self._published.shard_count,
             key=self._release.digest_key,
             memo=self._objects_memo,
+            changed=self._unpublished,
         )
         # Noted before it is written: a proxy may confirm before the last write has returned.
-        self._note(desired, lines)
+        self._note(desired)
         writes = plan.writes(desired, self._world.observed())
         if writes:
             started = time.monotonic()
@@ -154,18 +157,20 @@ class Reconciler:
             logger.info(
                 "published %s: %d routes, %d objects written, %.0f ms",
                 desired.digest,
-                len(lines),
+                len(self._lines),
                 len(writes.config_maps) + (writes.credentials is not None),
                 1000 * (time.monotonic() - started),
             )
-        self._published = Published(shard_count=desired.shard_count, lines=lines, credentials=desired.credentials, vectors=resolution.vectors)
+        take_over(self._written, self._lines, self._unpublished)
+        self._published = Published(shard_count=desired.shard_count, lines=self._written, credentials=desired.credentials, vectors=resolution.vectors)
+        self._unpublished = set()
 
-    def _note(self, desired: objects.Objects, lines: Mapping[str, str]) -> None:
-        number = self._history.publish(desired.digest, lines)
+    def _note(self, desired: objects.Objects) -> None:
+        number = self._history.publish(desired.digest, self._lines, self._unpublished)
         self._published_at.setdefault(number, time.monotonic())
 
-    def _report(self, decided: Mapping[str, Route], resolution: Resolution) -> None:
-        snapshot = replace(self._snapshot(), routes=decided)
+    def _report(self, resolution: Resolution) -> None:
+        snapshot = self._snapshot()
         touched, self._touched = self._touched | self._world.restated, set()
         self._world.restated = set()
         reports, held_back = status.of(snapshot, resolution, self._history, settled=self._settled(), memo=self._status_memo, touched=touched)
@@ -176,7 +181,7 @@ class Reconciler:
             if (key, owner) not in self._told:
                 self._told.add((key, owner))
                 message = f"release {owner} serves this route; release {self._release.id} leaves it alone. Set spec.proxyName to choose"
-                self._reporter.tell(snapshot.routes[key], status.Event(kind="Normal", reason="ClaimedElsewhere", message=message))
+                self._reporter.tell(resolution.routes[key], status.Event(kind="Normal", reason="ClaimedElsewhere", message=message))
 
     def _settled(self) -> int:
         """The newest publication that has had its time."""

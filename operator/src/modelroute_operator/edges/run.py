@@ -104,7 +104,7 @@ async def _begin(world: World, cluster: Cluster) -> tuple[Sealed, list[Json]]:
             token = await cluster.ensure_master_key()
             await cluster.adopt_owner()
             world.config_maps, world.credentials = await cluster.managed()
-            for body in await cluster.routes():
+            async for body in cluster.routes():
                 world.saw_route(body)
             pods = await cluster.pods()
         except FAILURES as error:
@@ -125,11 +125,10 @@ async def _resync(world: World, cluster: Cluster) -> None:
         pause = then
         known = set(world.routes)
         try:
-            bodies = await cluster.routes()
+            listed = {f"{body['metadata']['namespace']}/{body['metadata']['name']}" async for body in cluster.routes()}
         except FAILURES as error:
             logger.warning("could not list the ModelRoutes: %s", cause(error))
             continue
-        listed = {f"{b['metadata']['namespace']}/{b['metadata']['name']}" for b in bodies}
         for key in known - listed:
             namespace, name = key.split("/", 1)
             world.saw_route({"metadata": {"namespace": namespace, "name": name}}, deleted=True)

@@ -13,10 +13,10 @@ from modelroute_operator.core import judge, objects, parse, plan
 from modelroute_operator.core.cost_map import CostMap
 from modelroute_operator.core.ollama import Ollama
 from modelroute_operator.core.sealed import Sealed
-from modelroute_operator.core.snapshot import Proxy, Published, Release, Route, SecretId, Snapshot
+from modelroute_operator.core.snapshot import Changes, Proxy, Published, Release, Route, SecretId, Snapshot
 
-SecretData = Mapping[str, Sealed] | None
-"""A Secret's data; None: it does not exist."""
+SecretData = Mapping[str, Sealed]
+"""A Secret's data, decoded."""
 
 
 class World:
@@ -28,9 +28,13 @@ class World:
         self.dirty = asyncio.Event()
         self.changed = True
         """Is there more to do than to report what the proxies said?"""
+        self._changed_routes: set[str] = set()
+        self._changed_secrets: set[SecretId] = set()
+        self._doubted = True
         self.routes: dict[str, Route] = {}
         self.statuses: dict[str, Mapping[str, Any]] = {}
         self.secrets: dict[SecretId, SecretData] = {}
+        self._absent: set[SecretId] = set()
         self._references: Counter[SecretId] = Counter()
         self._awaited: set[SecretId] = set()
         self.restated: set[str] = set()
@@ -45,6 +49,18 @@ class World:
         self.changed = True
         self.dirty.set()
 
+    def doubt(self) -> None:
+        """Something went wrong half-way: everything is compared anew."""
+        self._doubted = True
+        self.touch()
+
+    def changes(self) -> Changes | None:
+        """What changed since this was last asked; None: anything may have."""
+        doubted, self._doubted = self._doubted, False
+        routes, self._changed_routes = self._changed_routes, set()
+        secrets, self._changed_secrets = self._changed_secrets, set()
+        return None if doubted else Changes(routes=routes, secrets=secrets)
+
     def ring(self) -> None:
         """A proxy said something, or it is time to look again."""
         self.dirty.set()
@@ -57,11 +73,13 @@ class World:
             self.statuses.pop(new.key, None)
             self._refer(self.routes.pop(new.key, None), None)
             if old:
+                self._changed_routes.add(new.key)
                 self.touch()
             return
         same = old is not None and self._identity(old) == self._identity(new)
         if not same:
             self.routes[new.key] = new
+            self._changed_routes.add(new.key)
             self._refer(old, new)
         if not same or self.statuses.get(new.key) != stored:
             self.statuses[new.key] = stored
@@ -72,14 +90,25 @@ class World:
         """Counts the references to Secrets: what nobody refers to is forgotten, what somebody does for the first time is awaited."""
         for name in judge.secrets_of(new) if new else ():
             self._references[name] += 1
-            if name not in self.secrets:
+            if name not in self.secrets and name not in self._absent:
                 self._awaited.add(name)
         for name in judge.secrets_of(old) if old else ():
             self._references[name] -= 1
             if not self._references[name]:
                 del self._references[name]
-                self.secrets.pop(name, None)
+                self._keep(name, None)
+                self._absent.discard(name)
                 self._awaited.discard(name)
+
+    def _keep(self, name: SecretId, data: SecretData | None) -> None:
+        """Remembers a Secret's data, or that there is none."""
+        if data is None:
+            self.secrets.pop(name, None)
+            self._absent.add(name)
+        else:
+            self.secrets[name] = data
+            self._absent.discard(name)
+        self._changed_secrets.add(name)
 
     def _identity(self, route: Route) -> tuple[object, ...]:
         claim = "" if route.claimed_by == self._release else route.claimed_by
@@ -88,12 +117,12 @@ class World:
     def saw_secret(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
         """A Secret appeared, changed or went: kept only if a route refers to it."""
         name = (body["metadata"]["namespace"], body["metadata"]["name"])
-        if name not in self.secrets and name not in self._awaited:
+        if name not in self.secrets and name not in self._absent and name not in self._awaited:
             return
         new = None if deleted else texts(body.get("data") or {})
-        self._awaited.discard(name)
-        if name not in self.secrets or self.secrets[name] != new:
-            self.secrets[name] = new
+        if name in self._awaited or self.secrets.get(name) != new:
+            self._awaited.discard(name)
+            self._keep(name, new)
             self.touch()
 
     def wanted_secrets(self) -> list[SecretId]:
@@ -104,7 +133,7 @@ class World:
         """The answer to a look-up; an event that came meanwhile is newer and stays."""
         if name in self._awaited:
             self._awaited.discard(name)
-            self.secrets[name] = None if body is None else texts(body.get("data") or {})
+            self._keep(name, None if body is None else texts(body.get("data") or {}))
 
     def saw_config_map(self, name: str, data: Mapping[str, str] | None) -> None:
         """A managed ConfigMap as stored; None: it is gone."""
@@ -128,18 +157,21 @@ class World:
         """The managed objects as last seen."""
         return plan.Observed(config_maps=self.config_maps, credentials=self.credentials)
 
-    def snapshot(self, release: Release, cost_map: CostMap, published: Published, proxies: tuple[Proxy, ...], ollama: Ollama | None = None) -> Snapshot:
-        """Everything at once."""
+    def snapshot(
+        self, release: Release, cost_map: CostMap, published: Published, proxies: tuple[Proxy, ...], ollama: Ollama | None = None, changes: Changes | None = None
+    ) -> Snapshot:
+        """Everything at once. It does not copy, so it holds until the next await."""
         return Snapshot(
             now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             release=release,
             cost_map=cost_map,
-            routes=dict(self.routes),
-            secrets={name: data for name, data in self.secrets.items() if data is not None},
+            routes=self.routes,
+            secrets=self.secrets,
             published=published,
-            statuses=dict(self.statuses),
+            statuses=self.statuses,
             proxies=proxies,
             ollama=ollama or Ollama(),
+            changes=changes,
         )
 
 
