@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 TOKEN = os.environ.get("MODELROUTE_STATUS_TOKEN", "")
 IDLE_SECONDS = float(os.environ.get("MODELROUTE_IDLE_SECONDS", "900"))
+PAST = 16  # replaced deployments that a route's requests in flight may still come back to
 SLICE_SECONDS = 0.005  # how long work that may wait keeps the event loop from requests at a time
 
 log = logging.getLogger("modelroute")
@@ -299,6 +300,10 @@ class PythonRouter:
         deployments: list[dict[str, Any]] = self.router.model_list
         return deployments
 
+    def pinned(self, ids: list[str]) -> list[dict[str, Any]]:
+        """Of deployments that leave: those that requests in flight have to go on with. This router offers what is there now."""
+        return []
+
 
 class RustRouter(PythonRouter):
     """The router from LiteLLM 1.110 on, by its public entry points: the old methods are to be removed."""
@@ -320,6 +325,10 @@ class RustRouter(PythonRouter):
     def deployments(self) -> list[dict[str, Any]]:
         deployments: list[dict[str, Any]] = self.router.registry().all()
         return deployments
+
+    def pinned(self, ids: list[str]) -> list[dict[str, Any]]:
+        """All: to a retry or fallback it offers the deployments there were when the request came."""
+        return [found for id_ in ids if (found := self.router.registry().deployment_dict(id_))]
 
 
 def build(route: Route, values: Mapping[str, str]) -> list[Deployment]:
@@ -388,7 +397,7 @@ def explain(error: Exception, secrets: Iterable[str]) -> str:
 class Plan:
     """A route that is in the router."""
 
-    __slots__ = ("ids", "request", "route", "seen", "targets", "upstreams", "used", "users", "values")
+    __slots__ = ("ids", "past", "request", "route", "seen", "targets", "upstreams", "used", "users", "values")
 
     def __init__(self) -> None:
         self.route: Route
@@ -400,6 +409,7 @@ class Plan:
         self.request: dict[str, Any] = {}  # what its requests tell the router
         self.used = 0.0
         self.users = 0  # requests in flight
+        self.past: deque[dict[str, Any]] = deque(maxlen=PAST)  # what it was made of when they came
 
 
 class Activation:
@@ -452,7 +462,8 @@ class Activation:
     def plan(self, route: Route) -> Plan:
         """The route's plan, with the router serving its present version. Raises Refused."""
         plan = self._active(route)
-        if plan.seen != self.table.version:
+        # A target may have left, idle, while this one was renewed by a change that no request came with.
+        if plan.seen != self.table.version or any(self.plans.get(target.route.key) is not target for target in plan.targets):
             self._link(plan)
         return plan
 
@@ -563,6 +574,7 @@ class Activation:
         old = [id_ for other in (plan, *others) for id_ in other.ids]
         add = [deployment for id_, deployment in deployments.items() if id_ not in old]
         drop = [id_ for id_ in old if id_ not in deployments]
+        past = router.pinned(drop) if any(other.users for other in (plan, *others)) else []
         try:
             if add or drop:
                 router.change(add, drop)
@@ -575,6 +587,7 @@ class Activation:
             raise Refused(explain(error, [values[key] for key in route.credentials])) from None
         self._forget([plan, *others], kept=deployments)
         plan.route, plan.values, plan.seen, plan.used = route, values, -1, time.monotonic()
+        plan.past.extend(past)
         plan.ids, plan.upstreams = [*deployments], [d.litellm_params.model for d in deployments.values()]
         self.plans[route.key] = plan
         self.ids.update(dict.fromkeys(plan.ids, route))
@@ -618,6 +631,8 @@ class Activation:
         for plan in plans:
             plan.users -= 1
             plan.used = time.monotonic()
+            if not plan.users:
+                plan.past.clear()
             if not plan.users and plan in self.leaving.get(plan.route.name, ()):
                 self._todo.append(plan)
                 self._wake.set()
@@ -761,6 +776,21 @@ class Hooks(CustomLogger):
                 elif field not in callers:
                     data[field] = [*data.get(field, ()), *value]
         self.activation.lease(plans)
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: Any,
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,
+    ) -> list[Any]:
+        """Give a request in flight back what it may go on with: LiteLLM 1.110 has nothing in its place once it was replaced."""
+        if all(healthy_deployments):
+            return healthy_deployments
+        route = self.table.names.get(model)
+        plan = self.activation.plans.get(route.key) if route else None
+        return [*filter(None, healthy_deployments), *(plan.past if plan else ())]
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         """Drop tools for a deployment that is not up to them: per attempt, so that fallbacks get what they can use."""

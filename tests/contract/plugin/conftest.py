@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,20 +22,27 @@ def provider() -> Iterator[Simulator]:
     simulator.stop()
 
 
-@pytest.fixture(scope="session")
-def proxies(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
+@contextlib.contextmanager
+def booted(provider: Simulator, folders: pytest.TempPathFactory, **environment: str) -> Iterator[dict[str, Proxy]]:
+    """A proxy of each generation, both started at once, for as long as the block runs."""
     started: dict[str, Proxy] = {}
     try:
         for generation in GENERATIONS:
-            directory = Directory(path=tmp_path_factory.mktemp(f"litellm-{generation}"))
+            directory = Directory(path=folders.mktemp(f"litellm-{generation}"))
             directory.write(Configuration.of([provider.route("first")], CREDENTIALS), CREDENTIALS)
-            started[generation] = Proxy(generation=generation, directory=directory, simulator=provider)
+            started[generation] = Proxy(generation=generation, directory=directory, simulator=provider, environment=environment)
         for proxy in started.values():
             proxy.wait_until_ready()
         yield started
     finally:
         for proxy in started.values():
             proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def proxies(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
+    with booted(provider, tmp_path_factory) as started:
+        yield started
 
 
 @pytest.fixture

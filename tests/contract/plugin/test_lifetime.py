@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from contract.plugin.world import Proxy
 
 
+QUESTION = "one two three four five"
+
+
 def streamed(proxy: Proxy, model: str, started: threading.Event, chunks: list[str]) -> None:
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "one two three four five"}], "stream": True}
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
     with proxy.client.stream("POST", "/v1/chat/completions", json=body) as response:
         for line in response.iter_lines():
             chunks.append(line)
@@ -73,6 +77,32 @@ def test_request_in_flight_is_still_retried_after_deletion_of_its_route(proxy: P
         proxy.serve()
         assert answer.result() == "azure retrying says: Hello"
     eventually(lambda: proxy.status()["active"] == 0)
+
+
+def test_request_in_flight_is_retried_and_falls_back_though_all_of_it_changed_meanwhile(proxy: Proxy, sim: Simulator) -> None:
+    """To what the routes were when it came (LiteLLM 1.110), or to what they have become (1.108)."""
+    sim.rule("slow-failure", provider="azure", model="failing", status=500, delay=0.5, count=2)
+    retried = sim.route("retried", "failing", retries={"internalServerError": 2})
+    falling = sim.route("falling", "failing", fallbacks={"onError": ["spare"]})
+    proxy.serve(retried, falling, sim.route("spare", "one"))
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(proxy.answer, model) for model in ("retried", "falling")]
+        eventually(lambda: sim.client.get("/_sim/rules").json()["rules"][0]["left"] == 0)
+        proxy.serve(sim.route("retried", "two"), sim.route("falling", "two"), sim.route("spare", "two"))
+        assert answers[0].result() in ("azure failing says: Hello", "azure two says: Hello")
+        assert answers[1].result() in ("azure one says: Hello", "azure two says: Hello")
+    assert {proxy.answer(model) for model in ("retried", "falling", "spare")} == {"azure two says: Hello"}
+
+
+def test_fallback_that_left_idle_while_a_change_renewed_its_route_is_there_when_needed(proxy: Proxy, sim: Simulator) -> None:
+    falling = sim.route("falling", "first", fallbacks={"onError": ["spare"]})
+    proxy.serve(falling, sim.route("spare"))
+    proxy.answer("falling")
+    time.sleep(IDLE_SECONDS * 0.6)
+    proxy.serve(falling | sim.route("falling", "second"), sim.route("spare"))
+    eventually(lambda: proxy.status()["active"] == 1)
+    sim.rule("down", provider="azure", model="second", status=500)
+    assert proxy.answer("falling") == "azure spare says: Hello"
 
 
 def test_idle_route_leaves_the_router_and_comes_back_when_asked_for(proxy: Proxy, sim: Simulator) -> None:
