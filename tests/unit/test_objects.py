@@ -110,6 +110,18 @@ def test_a_change_writes_the_index_alone_and_many_move_into_their_shards() -> No
     assert 0 < moved < 5
 
 
+def test_in_a_calm_moment_recent_lines_move_into_their_shards_and_a_few_stay_where_they_are() -> None:
+    memo, routes = objects.Memo(), lines(1200)
+    assert lay(routes, 16, memo).tidy
+    for count, tidy in ((5, True), (30, False)):
+        routes = {**routes, **{f"ns/route-{number:05d}": json.dumps({"generation": count, "filler": "x" * 400}) for number in range(count)}}
+        before = lay(routes, 16, memo)
+        after = objects.of(routes, before.credentials, {}, name="r-routes", before=16, key=KEY, memo=memo, calm=True)
+        assert (before.tidy, after.tidy, before == after) == (tidy, True, tidy)
+        assert read_back(after) == routes
+    assert after.config_maps["r-routes"]["recent.json"] == "{\n\n}\n"
+
+
 def test_a_deleted_route_is_gone_before_its_shard_is_rewritten() -> None:
     memo, routes = objects.Memo(), lines(1200)
     lay(routes, 16, memo)

@@ -4,8 +4,9 @@ Formats: `index.json` {version, shards: {file: {configMap, digest}}, credentials
 `routes-NN.json` {key: line, …}, one route a line, sorted, valid JSON as a whole; `recent.json` the same for what changed
 since those were written: a line there stands for the route's line in its shard, and null for none.
 
-So a change writes and transfers the index with the recent lines, whatever number of routes there are; when these have
-become many, they move into their shards. A few routes are all in the index's own ConfigMap.
+So a change writes and transfers the index with the recent lines, whatever number of routes there are. They move into
+their shards when it is calm, so that the next change finds a small index, and when they have become many. A few routes
+are all in the index's own ConfigMap.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ RECENT = "recent.json"
 INLINE_LIMIT = 16 * 1024
 """Bytes of routes up to which all are in the index's own ConfigMap."""
 RECENT_LIMIT = 48 * 1024
-"""Bytes of recent lines above which they move into their shards."""
+"""Bytes of recent lines above which they move into their shards at once."""
+CALM_LIMIT = 8 * 1024
+"""And above which they do when it is calm: an index of 48 KiB takes the API server 7 ms more than one of 1 KiB."""
 MAX_SHARDS = 32
 """As many as the chart mounts and its Role names (a chart test compares)."""
 SHARD_TARGET = 96 * 1024
@@ -61,6 +64,8 @@ class Objects:
     credentials: Mapping[str, Sealed]
     digest: str
     shard_count: int
+    tidy: bool = True
+    """Is there nothing that a calm moment should move?"""
 
 
 @lru_cache(maxsize=65536)
@@ -98,6 +103,8 @@ class Memo:
         self._size = 0
         self._shards: list[dict[str, str]] = []
         self._recent: dict[str, str | None] = {}
+        self.recent_size = 0
+        """Bytes of the lines that stand for those in the shards."""
         self._sealed: tuple[Mapping[str, Sealed], str] | None = None
         self.texts: dict[str, str] = {}
         """File → text."""
@@ -114,7 +121,7 @@ class Memo:
         self.texts, self.digests = dict(texts), {file: text_digest(text) for file, text in texts.items()}
         return kept
 
-    def lay_out(self, lines: Mapping[str, str], before: int, changed: Collection[str] | None = None) -> None:
+    def lay_out(self, lines: Mapping[str, str], before: int, changed: Collection[str] | None = None, *, calm: bool = False) -> None:
         """Brings `texts` and `digests` up to date. `before`: shards in use now; `changed`: lines that may differ from the last ones, None: any."""
         changed = self._take_over(lines, changed)
         count = shards_needed(self._size, before)
@@ -130,10 +137,12 @@ class Memo:
                 else:
                     self._recent[key] = lines.get(key)
         if count > 1:
-            if sum(_length(key, line or "") for key, line in self._recent.items()) > RECENT_LIMIT:
+            self.recent_size = sum(_length(key, line or "") for key, line in self._recent.items())
+            moved = self.recent_size > (CALM_LIMIT if calm else RECENT_LIMIT)
+            if moved:
                 self._move(self._recent, {shard_of(key, count) for key in self._recent})
-                self._recent = {}
-            if changed or RECENT not in self.texts:
+                self._recent, self.recent_size = {}, 0
+            if changed or moved or RECENT not in self.texts:
                 self._write(RECENT, {key: line or "null" for key, line in self._recent.items()})
 
     def _take_over(self, lines: Mapping[str, str], keys: Iterable[str] | None) -> Collection[str]:
@@ -190,8 +199,9 @@ def of(
     key: Sealed,
     memo: Memo | None = None,
     changed: Collection[str] | None = None,
+    calm: bool = False,
 ) -> Objects:
-    """Lays the lines out. `name`: ConfigMap of the index; `before`: shards in use now; `key`: keys the credentials' digest; `changed`: as in Memo.lay_out.
+    """Lays the lines out. `name`: ConfigMap of the index; `before`: shards in use now; `key`: keys the credentials' digest; `changed`, `calm`: as in Memo.lay_out.
 
     Raises:
         FullError: more routes or credentials than the objects can hold.
@@ -199,7 +209,7 @@ def of(
     """
     memo = memo or Memo()
     sealed_as = memo.seal(credentials, key)
-    memo.lay_out(lines, before, changed)
+    memo.lay_out(lines, before, changed, calm=calm)
     largest = max(len(text) for text in memo.texts.values())  # ASCII: json.dumps escapes the rest
     if largest > SHARD_LIMIT:
         raise FullError(
@@ -224,7 +234,9 @@ def _laid_out(memo: Memo, credentials: Mapping[str, Sealed], vectors: Mapping[st
     config_maps: dict[str, dict[str, str]] = {name: {INDEX: json.dumps(index, indent=1) + "\n"}}
     for file in files:
         config_maps.setdefault(homes[file], {})[file] = texts[file]
-    return Objects(config_maps=config_maps, index=name, credentials=credentials, digest=digest, shard_count=len(files) - (not inline))
+    return Objects(
+        config_maps=config_maps, index=name, credentials=credentials, digest=digest, shard_count=len(files) - (not inline), tidy=inline or memo.recent_size <= CALM_LIMIT
+    )
 
 
 def read_index(text: str) -> Index | None:

@@ -70,6 +70,20 @@ def settings_of_release(cluster: Cluster) -> kopf.OperatorSettings:
     return settings
 
 
+class NoDiff(kopf.DiffBaseStorage):
+    """kopf compares each object with what it was, for handlers of changes. There are none here, and it takes longer than ours do."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing to compare."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
 def _registry() -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
@@ -85,6 +99,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False  # Events are the core's to decide.
     settings.scanning.disabled = True  # Namespaces are given; no right to list CRDs is needed.
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = NoDiff()
     # What kopf holds of many objects while it starts: pages instead of all, and each no longer than it is looked at.
     settings.watching.chunk_size = PAGE
     settings.queueing.idle_timeout = IDLE_WORKER_SECONDS

@@ -25,6 +25,8 @@ QUIET_SECONDS, AT_MOST_SECONDS = 0.02, 0.25
 """In a burst: wait until nothing came for so long, but no longer than this."""
 BURST = 3
 """So many publications within AT_MOST_SECONDS make a burst. Single changes are served at once."""
+CALM_SECONDS = 1.0
+"""Without a publication, until recent lines move into their shards."""
 SETTLE_SECONDS = 1.0
 """How long the proxies get before a status says Pending."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
@@ -50,6 +52,8 @@ class Reconciler:
         self._published = Published()
         self._published_at: dict[int, float] = {}
         self._recent: deque[float] = deque(maxlen=BURST)
+        self._calm = False
+        self._tidying: asyncio.TimerHandle | None = None
         self._told: set[tuple[str, str]] = set()
         self._said = ""
 
@@ -143,7 +147,9 @@ class Reconciler:
             key=self._release.digest_key,
             memo=self._objects_memo,
             changed=self._unpublished,
+            calm=self._calm,
         )
+        self._calm = False
         # Noted before it is written: a proxy may confirm before the last write has returned.
         self._note(desired)
         writes = plan.writes(desired, self._world.observed())
@@ -164,6 +170,13 @@ class Reconciler:
         take_over(self._written, self._lines, self._unpublished)
         self._published = Published(shard_count=desired.shard_count, lines=self._written, credentials=desired.credentials, vectors=resolution.vectors)
         self._unpublished = set()
+        if self._tidying:
+            self._tidying.cancel()
+        self._tidying = None if desired.tidy else asyncio.get_running_loop().call_later(CALM_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        self._calm = True
+        self._world.touch()
 
     def _note(self, desired: objects.Objects) -> None:
         number = self._history.publish(desired.digest, self._lines, self._unpublished)
