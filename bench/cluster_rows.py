@@ -10,6 +10,7 @@ import cluster
 from rows import Row, Scale, at_least, at_most, milliseconds, p, p50, shown
 
 FAMILIES = ("change", "rotation", "restart", "burst", "rest")
+CALM_SECONDS = 10
 CLIENTS = 4
 """That keep asking while something changes."""
 STAGES = ("accepted", "written", "index", "news", "served", "programmed", "first_request", "request")
@@ -46,6 +47,7 @@ class Ladder:
                 grown = self._measure("grow", to=size - 1)  # and the route `steady`
                 if grown["created"] >= self.scale.burst:
                     yield from self._grown(size, grown)
+                    time.sleep(CALM_SECONDS)  # what so many at once leave to the API server is not a change's
                 if "change" in self.wanted and size in sizes:
                     yield from self._change(size)
                 if "rotation" in self.wanted and size in sizes:

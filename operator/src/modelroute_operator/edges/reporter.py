@@ -11,7 +11,7 @@ from modelroute_operator.core.snapshot import Route
 from modelroute_operator.core.status import Event, Report
 from modelroute_operator.edges.api import FAILURES, cause
 from modelroute_operator.edges.cluster import Cluster
-from modelroute_operator.edges.world import World
+from modelroute_operator.edges.world import World, shared
 
 logger = logging.getLogger("modelroute.reporter")
 AT_ONCE = 16
@@ -81,7 +81,7 @@ class Reporter:
         if body is None:
             return  # The route is gone.
         if report.route.key in self._world.statuses and report.route.key not in self._waiting:
-            self._world.statuses[report.route.key] = body.get("status") or {}
+            self._world.statuses[report.route.key] = shared(body.get("status") or {})
         if report.events:
             self._start(self._post(report.route, report.events))
 
