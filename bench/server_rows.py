@@ -143,7 +143,7 @@ class Servers:
     async def _added(self, ours: Server, stock: Server) -> list[Row]:
         """One client; the two take turns request by request, each first every other time."""
         seconds: dict[str, list[float]] = {"ours": [], "stock": []}
-        pairs = self.scale.pairs if self.full else self.scale.pairs // 2
+        pairs = self.scale.pairs
         for number in range(pairs):
             pair = (("ours", ours), ("stock", stock))
             for name, server in pair if number % 2 else reversed(pair):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
+SIZE = re.compile(r", ([0-9,]+) routes(?=,|$)")
 HEAD = ("what", "measured", "bar", "met", "samples")
 
 
@@ -31,11 +33,40 @@ def text(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The README's table."""
-    machine = results["machine"]
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in results["rows"]]
-    return "\n".join([*lines, "", f"One run on {machine['cpus']} cores ({machine['cpu']}), {results['date']}, commit {results['commit'][:12]}."])
+    """The README's tables: what was measured at several numbers of routes, then the rest."""
+    machine, sized, single = results["machine"], dict[str, dict[str, Any]](), []
+    for row in results["rows"]:
+        if found := SIZE.search(row["name"]):
+            sized.setdefault(SIZE.sub("", row["name"]), {})[found[1]] = row
+        else:
+            single.append(row)
+    sizes = list(dict.fromkeys(size for by_size in sized.values() for size in by_size))
+    lines = _table(["at", "bar", *(f"{size} routes" for size in sizes)])
+    for name, by_size in sized.items():
+        lines.append(_line(name, next(iter(by_size.values()))["bar"], *(_value(by_size[size]) if size in by_size else "" for size in sizes)))
+    lines += ["", *_table(["what", "bar", "measured"]), *(_line(row["name"], row["bar"], _value(row)) for row in single)]
+    versions, commit = results["versions"], results["commit"][:12]
+    measured = (
+        f"`make bench` on {results['date']}: one run of {results['minutes']:.0f} minutes on {machine['cpus']} cores ({machine['cpu']}, {machine['memory_gb']} GB), which API "
+        f"server, etcd, operator, two proxies, provider and clients share; LiteLLM {versions['litellm']}, commit {commit}."
+    )
+    return "\n".join([*lines, "", measured])
+
+
+def _table(heads: list[str]) -> list[str]:
+    return [_line(*heads), "|" + "---|" * len(heads)]
+
+
+def _line(*texts: str) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def _value(row: dict[str, Any]) -> str:
+    """In bold where the bar is not met; with the milliseconds behind it where it is one of a distribution."""
+    _, measured, _, met, _ = cells(row)
+    which = next((which for which in ("p50", "p95") if f"{which} ÷" in row["name"]), None)
+    behind = f" ({row['detail']['measured'][f'{which}_ms']:.0f} ms)" if which and "measured" in row["detail"] else ""
+    return f"**{measured}**{behind}" if met == "NO" else measured + behind
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import asyncio
 import base64
 import fnmatch
 import functools
+import gc
 import hashlib
 import hmac
 import itertools
@@ -876,8 +877,13 @@ class Plugin:
         secret: Mapping[str, str] | None = None,
     ) -> None:
         """Take a change, as Table.update has it; requests see it as soon as this returns."""
-        started, values = time.perf_counter(), self.table.values
+        started, values, first = time.perf_counter(), self.table.values, not self.table.loaded
         changes = self.table.update(files, texts, secret)
+        if first and self.table.loaded:
+            # What is there from the start on is no garbage, and the collector shall not walk through it during requests.
+            # (LiteLLM 1.110 does the same when it starts, before the routes have come.)
+            gc.collect()
+            gc.freeze()
         self.activation.follow(changes)
         self._unchecked.extend(after for _, after in changes if after)
         if self.table.values is not values:
