@@ -55,7 +55,7 @@ class Scale:
 
 FULL = Scale(
     sizes=(10, 2_000, 10_000), changes=50, rotations=20, under_load=30, restarts=2, burst=1_000, bursts=3, rest_seconds=45,
-    used=100, boots=3, rounds=5, round_seconds=3.5, pairs=3_000, lists=5, churn=10_000, cuts=10, generations=2,
+    used=100, boots=3, rounds=5, round_seconds=3.5, pairs=2_000, lists=5, churn=10_000, cuts=10, generations=2,
 )  # fmt: skip
 QUICK = Scale(
     sizes=(10, 1_000), changes=8, rotations=5, under_load=6, restarts=1, burst=200, bursts=1, rest_seconds=10,
