@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster.harness import Proxies, Proxy, Routes, Simulator, backend, until, versions
-from kubectl import NAMESPACE, RELEASE, apply, kubectl
+from kubectl import NAMESPACE, RELEASE, apply, get, kubectl
 from openai import NotFoundError
 
 pytestmark = pytest.mark.usefixtures("neighbours")
@@ -55,6 +55,18 @@ def test_a_burst_of_changes(routes: Routes, proxies: Proxies) -> None:
         routes.wait(*names)
         for pod in pods:
             assert {pod.chat(name) for name in names} == {"azure last says: Hello"}
+
+
+def test_in_a_calm_moment_the_index_gets_small_again(routes: Routes, proxies: Proxies) -> None:
+    """Changed lines are beside their shards first, so that a change writes one object; they do not stay there."""
+    words = [f"many-{number}" for number in range(60)]
+    names = [routes.name(word) for word in words]
+    with proxies.untouched() as pods:
+        for version in ("first", "second"):
+            apply(*(routes.body(word, backend(version)) for word in words))
+            routes.wait(*names)
+        until("the recent lines are in their shards", lambda: len(get("configmap", f"{RELEASE}-routes")["data"]["recent.json"]) < 1000)
+        assert {pod.chat(name) for pod in pods for name in names[::7]} == {"azure second says: Hello"}
 
 
 def test_an_alias_moves_in_one_apply(routes: Routes, proxies: Proxies) -> None:
