@@ -1,4 +1,4 @@
-"""Plots of a run, PNG and SVG: `python bench/plot.py [results.json]`."""
+"""Plots of a run, PNG and SVG, into `plots/` beside its results: `python bench/plot.py [results.json]`."""
 
 from __future__ import annotations
 
@@ -66,12 +66,13 @@ def throughput(results: dict[str, Any]) -> Any:
 def main(file: Path) -> None:
     """Writes what the run has."""
     results = json.loads(file.read_text())
-    (HERE / "plots").mkdir(exist_ok=True)
+    folder = file.parent / "plots"
+    folder.mkdir(exist_ok=True)
     for name, draw in (("latency", latency), ("throughput", throughput)):
         if results["series"].get(name):
             figure = draw(results)
             for kind, metadata in (("png", {}), ("svg", {"Date": None})):
-                figure.savefig(HERE / f"plots/{name}.{kind}", dpi=130, metadata=metadata)
+                figure.savefig(folder / f"{name}.{kind}", dpi=130, metadata=metadata)
 
 
 if __name__ == "__main__":

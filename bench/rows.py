@@ -58,8 +58,8 @@ FULL = Scale(
     used=100, boots=3, rounds=5, round_seconds=3.5, pairs=2_000, lists=5, churn=10_000, cuts=10, generations=2,
 )  # fmt: skip
 QUICK = Scale(
-    sizes=(10, 1_000), changes=8, rotations=5, under_load=6, restarts=1, burst=200, bursts=1, rest_seconds=10,
-    used=100, boots=1, rounds=2, round_seconds=2, pairs=150, lists=3, churn=1_000, cuts=3, generations=1,
+    sizes=(10, 1_000), changes=6, rotations=4, under_load=6, restarts=1, burst=200, bursts=1, rest_seconds=5,
+    used=100, boots=1, rounds=2, round_seconds=2, pairs=150, lists=3, churn=1_000, cuts=2, generations=1,
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """`make bench`: every row of the performance table, from one run.
 
-BENCH_QUICK=1 measures less and smaller. `--only FAMILY…` measures those rows alone, and leaves results.json as it is.
+BENCH_QUICK=1 measures less and smaller, `--only FAMILY…` those rows alone; both leave results.json and its plots as they are.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def main() -> int:
     """The run; 0 if all was measured, whether the bars are met or not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, metavar="FAMILY", help=", ".join(FAMILIES))
-    parser.add_argument("--output", type=Path, help="where the results go (default: bench/results.json, with --only .run/bench.json)")
+    parser.add_argument("--output", type=Path, help="where the results go (default: bench/results.json for a whole run, else .run/bench.json)")
     options = parser.parse_args()
-    output = options.output or (ROOT / ".run/bench.json" if options.only else table.RESULTS)
     quick = bool(os.environ.get("BENCH_QUICK"))
+    output = options.output or (ROOT / ".run/bench.json" if options.only or quick else table.RESULTS)
     began, found, series = time.monotonic(), list[Row](), dict[str, Any]()
     head = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "machine": machine(), "versions": versions(), "commit": commit()}
     wanted, scale, failures = set(options.only or FAMILIES), QUICK if quick else FULL, 0
