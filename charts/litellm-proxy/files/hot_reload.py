@@ -632,9 +632,10 @@ class Activation:
         for plan in plans:
             plan.users -= 1
             plan.used = time.monotonic()
-            if not plan.users:
-                plan.past.clear()
-            if not plan.users and plan in self.leaving.get(plan.route.name, ()):
+            if plan.users:
+                continue
+            plan.past.clear()
+            if plan in self.leaving.get(plan.route.name, ()):
                 self._todo.append(plan)
                 self._wake.set()
 

@@ -69,7 +69,7 @@ class World:
     def saw_route(self, body: Mapping[str, Any], *, deleted: bool = False) -> None:
         """A ModelRoute appeared, changed or went. What only repeats what is known rings no bell."""
         new = parse.route(body)
-        old, stored = self.routes.get(new.key), shared(body.get("status") or {})
+        old = self.routes.get(new.key)
         if deleted:
             self.statuses.pop(new.key, None)
             self._refer(self.routes.pop(new.key, None), None)
@@ -77,6 +77,7 @@ class World:
                 self._changed_routes.add(new.key)
                 self.touch()
             return
+        stored = shared(body.get("status") or {})
         same = old is not None and self._identity(old) == self._identity(new)
         if not same:
             self.routes[new.key] = new
